@@ -1,0 +1,35 @@
+"""Layer normalisation for Keras: one call, the same in Python and in R.
+
+`layer_layer_normalization(object, ...)` returns a layer, an extended Sequential model or an
+output tensor, depending on `object`. Importing this package registers `LayerNormalization`
+with Keras, which is what loading a `.keras` file that holds one needs.
+"""
+
+__version__ = "0.1.0"
+
+try:
+    from py_layernorm.compose import compose_layer, layer_layer_normalization
+    from py_layernorm.engines import use_engine
+    from py_layernorm.functional import layer_norm
+    from py_layernorm.layer import LayerNormalization
+except Exception as _problem:
+    # No Keras, or none with a backend that works. `python -m py_layernorm` imports this file before
+    # it can say so; the names, when asked for, raise what went wrong.
+    _why = _problem
+
+    def __getattr__(name: str) -> object:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise ImportError(
+            f"py_layernorm needs Keras 3 with a backend, and importing it failed: {_why}\n"
+            "Run `python -m py_layernorm`: it says what is missing and how to install it."
+        ) from _why
+
+
+__all__ = [
+    "LayerNormalization",
+    "compose_layer",
+    "layer_layer_normalization",
+    "layer_norm",
+    "use_engine",
+]

@@ -1,0 +1,18 @@
+"""What the R package calls: Python's public functions, with their warnings handed back."""
+
+import warnings
+from typing import Any
+
+import py_layernorm
+
+
+def call(name: str, /, *args: Any, **kwargs: Any) -> tuple[Any, list[str]]:
+    """`py_layernorm.<name>(*args, **kwargs)` and the texts of the warnings that it raised.
+
+    R shows them by its own `warning()`; left to Python they would go to a stream that R users
+    may never see.
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        result = getattr(py_layernorm, name)(*args, **kwargs)
+    return result, [str(w.message) for w in caught if issubclass(w.category, UserWarning)]

@@ -1,0 +1,221 @@
+"""The doctor behind `python -m py_layernorm`: what is installed, what serves, what is wrong.
+
+Imports neither Keras nor NumPy at the top: it has to run where they are missing.
+"""
+
+import argparse
+import importlib.metadata
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+PACKAGES = ("numpy", "keras", "tensorflow", "jax", "torch", "rpy2")
+RETICULATE = (1, 41)
+SELF_CHECK_LIMIT = 1e-5  # of the largest value; float32 against float64, rows at offset 1e4
+
+# Prints `key<TAB>value` lines. Discovering a configuration starts no Python in R.
+R_PROBE = r"""
+say <- function(key, value) cat(key, "\t", as.character(value), "\n", sep = "")
+say("R", getRversion())
+for (package in c("reticulate", "layernorm", "keras3"))
+  if (nzchar(system.file(package = package))) say(package, utils::packageVersion(package))
+if (nzchar(system.file(package = "reticulate"))) {
+  config <- tryCatch(reticulate::py_discover_config(), error = function(error) NULL)
+  say("python", if (is.list(config)) config$python else "none found")
+}
+"""
+
+
+@dataclass
+class Finding:
+    """One line of the report; `problem` says what is wrong and `remedy` the command against it."""
+
+    label: str
+    value: str
+    problem: str = ""
+    remedy: str = ""
+    fatal: bool = False  # the layer does not work in this Python
+
+
+def pip_install(what: str) -> str:
+    return f'{sys.executable} -m pip install "{what}"'
+
+
+def python_findings() -> Iterator[Finding]:
+    import py_layernorm
+
+    yield Finding(
+        "py_layernorm", f"{py_layernorm.__version__}, {Path(py_layernorm.__file__).parent}"
+    )
+    yield Finding("Python", f"{platform.python_version()}, {sys.executable}")
+    for package in PACKAGES:
+        try:
+            yield Finding(package, importlib.metadata.version(package))
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    compiler = next(filter(None, map(shutil.which, ("c++", "g++", "clang++"))), None)
+    yield Finding("compiler", compiler or "none found")
+    yield from keras_findings()
+
+
+def keras_findings() -> Iterator[Finding]:
+    """Keras's backend, the engine and the self-check: all that needs Keras to be imported."""
+    try:
+        import keras
+
+        backend = keras.backend.backend()
+    except Exception as error:  # a missing backend, a broken one, a wrong keras.json: all count
+        missing = getattr(error, "name", None)
+        yield Finding(
+            "Keras backend",
+            "none",
+            f"Keras cannot be imported: {type(error).__name__}: {error}",
+            pip_install(missing if missing in ("jax", "torch") else "py-layernorm[tensorflow]"),
+            fatal=True,
+        )
+        return
+    source = "KERAS_BACKEND" if os.environ.get("KERAS_BACKEND") else "Keras's configuration"
+    yield Finding("Keras backend", f"{backend} ({source})")
+
+    from py_layernorm import engines
+
+    try:
+        name, why = engines.describe()
+    except (ValueError, RuntimeError) as error:
+        yield Finding("engine", "none", str(error), f"unset {engines.ENVIRONMENT}", fatal=True)
+        return
+    yield Finding("engine", f"{name} ({why})")
+    error = self_check()
+    ok = error <= SELF_CHECK_LIMIT
+    yield Finding(
+        "self-check",
+        f"{'ok' if ok else 'FAILED'}, {error:.1e} off float64 (limit {SELF_CHECK_LIMIT:.0e})",
+        "" if ok else "layer_norm is off its float64 reference",
+        "" if ok else f"{pip_install('py-layernorm[tensorflow]')} --upgrade --force-reinstall",
+        fatal=not ok,
+    )
+
+
+def self_check() -> float:
+    """The largest error of `layer_norm` in float32 against float64, over the largest value."""
+    import keras
+    import numpy as np
+
+    from py_layernorm import layer_norm
+
+    random = np.random.default_rng(0)
+    x = (random.normal(size=(32, 768)) + 1e4).astype("float32")
+    gamma, beta = random.normal(size=(2, 768)).astype("float32")
+    y = keras.ops.convert_to_numpy(layer_norm(x, gamma, beta))
+    d = x - x.mean(axis=-1, keepdims=True, dtype="float64")
+    expected = d / np.sqrt((d**2).mean(axis=-1, keepdims=True) + 1e-3) * gamma + beta
+    return float(np.abs(y - expected).max() / np.abs(expected).max())
+
+
+def r_findings() -> Iterator[Finding]:
+    """R, reticulate, the R package, and which Python reticulate would take."""
+    rscript = shutil.which("Rscript")
+    if not rscript:
+        yield Finding(
+            "R", "not found; needed only for use from R (Debian, Ubuntu: apt-get install r-base)"
+        )
+        return
+    try:
+        # A new reticulate would otherwise offer, or download, an environment of its own.
+        probe = subprocess.run(
+            [rscript, "-e", R_PROBE],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env={**os.environ, "RETICULATE_USE_MANAGED_VENV": "no"},
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        yield Finding("R", rscript, f"R does not run: {error}", f"{rscript} --version")
+        return
+    found = dict(line.split("\t", 1) for line in probe.stdout.splitlines() if "\t" in line)
+    if "R" not in found:
+        yield Finding("R", rscript, f"R fails: {probe.stderr.strip()}", f"{rscript} --version")
+        return
+    yield Finding("R", f"{found['R']}, {rscript}")
+    yield reticulate_finding(found.get("reticulate"))
+    if "layernorm" in found:
+        yield Finding("layernorm (R)", found["layernorm"])
+    else:
+        yield Finding(
+            "layernorm (R)",
+            "not found",
+            "the R package layernorm is not installed",
+            "R CMD INSTALL r_package",
+        )
+    if "keras3" in found:
+        yield Finding("keras3 (R)", found["keras3"])
+    python = found.get("python", "").strip()
+    if python:
+        same = Path(python).absolute() == Path(sys.executable).absolute()
+        yield Finding(
+            "reticulate's Python",
+            python + (" (this one)" if same else ""),
+            "" if same else f"from R, reticulate would take another Python than {sys.executable}",
+            "" if same else f"export RETICULATE_PYTHON={sys.executable}",
+        )
+
+
+def reticulate_finding(version: str | None) -> Finding:
+    needed = ".".join(map(str, RETICULATE))
+    install = "Rscript -e 'install.packages(\"reticulate\")'"
+    if version is None:
+        return Finding("reticulate (R)", "not found", "reticulate is not installed", install)
+    if tuple(int(part) for part in version.replace("-", ".").split(".")[:2]) < RETICULATE:
+        return Finding(
+            "reticulate (R)", version, f"reticulate is older than {needed}", install
+        )
+    return Finding("reticulate (R)", version)
+
+
+def findings(r: bool = True) -> list[Finding]:
+    """All findings, those about R only if `r`."""
+    return [*python_findings(), *(r_findings() if r else ())]
+
+
+def render(found: list[Finding]) -> str:
+    """The report as text: a line per finding, then each problem with what mends it."""
+    width = max(len(f.label) for f in found)
+    lines = [f"{f.label:<{width}}  {f.value}" for f in found]
+    problems = [f for f in found if f.problem]
+    lines.append("")
+    lines.append(f"{len(problems)} problem{'s' * (len(problems) != 1)}" if problems else "No problems.")
+    for f in problems:
+        lines += [f"- {f.problem}", f"    {f.remedy}"]
+    return "\n".join(lines)
+
+
+def report(r: bool = True) -> str:
+    """The doctor's report as text.
+
+    Args:
+        r: Whether to look for R too, which starts it once.
+
+    Example:
+
+    >>> from py_layernorm import doctor
+    >>> doctor.report(r=False).startswith("py_layernorm")
+    True
+    """
+    return render(findings(r))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print the report; 1 if the layer does not work in this Python, 0 if it does."""
+    parser = argparse.ArgumentParser(
+        prog="python -m py_layernorm", description="What py_layernorm finds on this machine."
+    )
+    parser.add_argument("--no-r", action="store_true", help="do not look for R")
+    found = findings(r=not parser.parse_args(arguments).no_r)
+    print(render(found))
+    return int(any(f.fatal for f in found))

@@ -1,0 +1,183 @@
+"""`LayerNormalization`: the layer, its arguments and its weights."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from py_layernorm import checks, functional
+from py_layernorm.checks import Axis
+
+
+@keras.saving.register_keras_serializable(package="py_layernorm")
+class LayerNormalization(keras.layers.LayerNormalization):
+    """Layer normalisation: every row is centred and scaled by its own mean and variance.
+
+        y = (x - mean) / sqrt(var + epsilon) * gamma + beta
+
+    `mean` and `var` (the mean of the squared deviations, divided by n) run over `axis`; `gamma`
+    and `beta` are weights that span `param_axis`. Statistics are computed in float64 for float64
+    input and in at least float32 for every other dtype, whatever the dtype policy.
+
+    A subclass of `keras.layers.LayerNormalization` with the same weights, so weights files go
+    both ways. Masks pass through unchanged.
+
+    Shapes: input of any shape of rank 1 or more; the output has the same shape and the layer's
+    compute dtype. Integers and booleans are converted to the compute dtype first.
+
+    Args:
+        axis: An int or a list or tuple of ints, in any order: the axes to normalise over.
+        epsilon: A finite number >= 0, added to the variance; None means
+            `keras.backend.epsilon()**2`, read when the layer is made.
+        center: If True, add `beta`.
+        scale: If True, multiply by `gamma`. Superfluous when the next layer is linear.
+        beta_initializer: Initializer of `beta`: a name, a config or a callable.
+        gamma_initializer: Initializer of `gamma`, likewise.
+        beta_regularizer: Regularizer of `beta`, or None.
+        gamma_regularizer: Regularizer of `gamma`, or None.
+        beta_constraint: Constraint of `beta`, or None.
+        gamma_constraint: Constraint of `gamma`, or None.
+        trainable: Whether the weights are trained.
+        name: The layer's name; made up if None.
+        param_axis: The axes that `gamma` and `beta` span, like `axis`; None means `axis`. With
+            `axis=[1, 2, 3], param_axis=-1` this is group normalisation with one group.
+        **kwargs: Arguments of `keras.layers.Layer`, such as `dtype` and `input_shape`.
+
+    Raises:
+        TypeError: from the constructor for an axis that is no int, a `center`, `scale` or
+            `trainable` that is no bool; from a call for input of complex numbers or strings.
+        ValueError: from the constructor for a wrong `epsilon`, initializer, regularizer or
+            constraint, and for `rms_scaling=True`, which is
+            `keras.layers.RMSNormalization`'s work; from `build` for an axis out of range, named
+            twice, or of unknown length where a weight must span it.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from py_layernorm import LayerNormalization
+    >>> data = np.arange(10, dtype="float32").reshape(5, 2) * 10
+    >>> layer = LayerNormalization(axis=1)
+    >>> np.round(np.asarray(layer(data))[0], 3)
+    array([-1.,  1.], dtype=float32)
+
+    Source: Ba, Kiros, Hinton, Layer Normalization, 2016, https://arxiv.org/abs/1607.06450;
+    the arguments are those of `tf.keras.layers.LayerNormalization`.
+    """
+
+    def __init__(
+        self,
+        axis: Axis = -1,
+        epsilon: float | None = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: Any = "zeros",
+        gamma_initializer: Any = "ones",
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
+        beta_constraint: Any = None,
+        gamma_constraint: Any = None,
+        trainable: bool = True,
+        name: str | None = None,
+        *,
+        param_axis: Axis | None = None,
+        **kwargs: Any,
+    ) -> None:
+        # Keras's own configs carry rms_scaling=False, so that much is accepted.
+        if kwargs.pop("rms_scaling", False):
+            raise ValueError(
+                "rms_scaling must be False: use keras.layers.RMSNormalization for RMS "
+                "normalisation. Received: rms_scaling=True"
+            )
+        initializer = keras.initializers.get
+        regularizer = keras.regularizers.get
+        constraint = keras.constraints.get
+        axis = checks.axis(axis)
+        super().__init__(
+            axis=axis,
+            epsilon=checks.epsilon(epsilon),
+            center=checks.flag(center, "center"),
+            scale=checks.flag(scale, "scale"),
+            beta_initializer=checks.from_registry(
+                initializer, beta_initializer, "beta_initializer", optional=False
+            ),
+            gamma_initializer=checks.from_registry(
+                initializer, gamma_initializer, "gamma_initializer", optional=False
+            ),
+            beta_regularizer=checks.from_registry(
+                regularizer, beta_regularizer, "beta_regularizer", optional=True
+            ),
+            gamma_regularizer=checks.from_registry(
+                regularizer, gamma_regularizer, "gamma_regularizer", optional=True
+            ),
+            beta_constraint=checks.from_registry(
+                constraint, beta_constraint, "beta_constraint", optional=True
+            ),
+            gamma_constraint=checks.from_registry(
+                constraint, gamma_constraint, "gamma_constraint", optional=True
+            ),
+            trainable=checks.flag(trainable, "trainable"),
+            name=name,
+            **kwargs,
+        )
+        self.axis = axis  # as it was passed: Keras turns a tuple into a list
+        self.param_axis = None if param_axis is None else checks.axis(param_axis, "param_axis")
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        _, axes = functional.resolve(input_shape, self.axis, self.param_axis)
+        self.gamma = self.beta = None
+        if not (self.scale or self.center):
+            return
+        shape = checks.param_shape(
+            axes, input_shape, "axis" if self.param_axis is None else "param_axis"
+        )
+        if self.scale:
+            self.gamma = self.add_weight(
+                name="gamma",
+                shape=shape,
+                initializer=self.gamma_initializer,
+                regularizer=self.gamma_regularizer,
+                constraint=self.gamma_constraint,
+                autocast=False,
+            )
+        if self.center:
+            self.beta = self.add_weight(
+                name="beta",
+                shape=shape,
+                initializer=self.beta_initializer,
+                regularizer=self.beta_regularizer,
+                constraint=self.beta_constraint,
+                autocast=False,
+            )
+
+    def call(self, inputs: Any) -> Any:
+        return functional.normalize(
+            inputs,
+            self.gamma,
+            self.beta,
+            self.axis,
+            self.param_axis,
+            self.epsilon,
+            self.compute_dtype,
+        )
+
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+        functional.resolve(input_shape, self.axis, self.param_axis)
+        return tuple(input_shape)
+
+    def compute_output_spec(self, inputs: Any) -> keras.KerasTensor:
+        checks.dtype(inputs, "inputs")
+        return keras.KerasTensor(
+            self.compute_output_shape(inputs.shape), dtype=self.compute_dtype
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        config["axis"] = self.axis if isinstance(self.axis, (int, tuple)) else list(self.axis)
+        # Left out when unused, so that Keras's own layer can be made of our config.
+        if self.param_axis is not None:
+            config["param_axis"] = (
+                self.param_axis
+                if isinstance(self.param_axis, (int, tuple))
+                else list(self.param_axis)
+            )
+        return config

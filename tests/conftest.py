@@ -1,0 +1,35 @@
+"""Every test starts with the automatic engine, a seed, and Keras's own settings."""
+
+import keras
+import pytest
+
+import py_layernorm
+
+
+@pytest.fixture(autouse=True)
+def fresh_state():
+    keras.utils.set_random_seed(0)
+    policy, floatx, fuzz = (
+        keras.config.dtype_policy(),
+        keras.config.floatx(),
+        keras.config.epsilon(),
+    )
+    with py_layernorm.use_engine("auto"):
+        yield
+    keras.config.set_floatx(floatx)
+    keras.config.set_epsilon(fuzz)
+    keras.config.set_dtype_policy(policy)
+
+
+def engines():
+    """The engines that can serve here; the portable one always can."""
+    available = ["portable"]
+    if py_layernorm.engines.fused_unavailable() is None:
+        available.append("fused")
+    return available
+
+
+@pytest.fixture(params=engines())
+def engine(request):
+    with py_layernorm.use_engine(request.param):
+        yield request.param

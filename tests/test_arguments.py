@@ -1,0 +1,216 @@
+"""Every wrong argument has its error: which argument, what was expected, what came."""
+
+import keras
+import numpy as np
+import pytest
+
+import py_layernorm
+
+LAYER, HELPER = py_layernorm.LayerNormalization, py_layernorm.layer_layer_normalization
+X = np.ones((2, 3), dtype="float32")
+
+# argument, wrong value, error, and what the message must say beside `Received: argument=value`
+AT_CONSTRUCTION = [
+    ("axis", 1.5, TypeError, "an int or a list/tuple of ints"),
+    ("axis", 2.9999999, TypeError, "an int"),
+    ("axis", 1.0, TypeError, "an int"),
+    ("axis", np.float64(1), TypeError, "an int"),
+    ("axis", True, TypeError, "an int"),
+    ("axis", np.True_, TypeError, "an int"),
+    ("axis", "2", TypeError, "an int"),
+    ("axis", None, TypeError, "an int"),
+    ("axis", [1, 2.0], TypeError, "an int"),
+    ("axis", [1, True], TypeError, "an int"),
+    ("axis", (1, "2"), TypeError, "an int"),
+    ("axis", {1}, TypeError, "an int"),
+    ("axis", np.array([1, 2]), TypeError, "an int"),
+    ("axis", float("nan"), TypeError, "an int"),
+    ("axis", [], ValueError, "at least one axis"),
+    ("axis", (), ValueError, "at least one axis"),
+    ("axis", [2, 2], ValueError, "same axis twice"),
+    ("param_axis", 1.5, TypeError, "an int"),
+    ("param_axis", False, TypeError, "an int"),
+    ("param_axis", "a", TypeError, "an int"),
+    ("param_axis", [], ValueError, "at least one axis"),
+    ("param_axis", [0, 0], ValueError, "same axis twice"),
+    ("epsilon", -1, ValueError, "finite number, zero or greater"),
+    ("epsilon", -1e-30, ValueError, "finite number"),
+    ("epsilon", float("nan"), ValueError, "finite number"),
+    ("epsilon", float("inf"), ValueError, "finite number"),
+    ("epsilon", np.float32("nan"), ValueError, "finite number"),
+    ("epsilon", "a", ValueError, "finite number"),
+    ("epsilon", "0.001", ValueError, "finite number"),
+    ("epsilon", True, ValueError, "finite number"),
+    ("epsilon", [1e-3], ValueError, "finite number"),
+    ("epsilon", [1.0, 2.0, 3.0, 4.0], ValueError, "finite number"),
+    ("epsilon", np.array(1e-3), ValueError, "finite number"),
+    ("epsilon", 1j, ValueError, "finite number"),
+    ("center", None, TypeError, "True or False"),
+    ("center", "FALSE", TypeError, "True or False"),
+    ("center", [True, False], TypeError, "True or False"),
+    ("center", 1, TypeError, "True or False"),
+    ("scale", None, TypeError, "True or False"),
+    ("scale", "yes", TypeError, "True or False"),
+    ("scale", float("nan"), TypeError, "True or False"),
+    ("trainable", None, TypeError, "True or False"),
+    ("trainable", "no", TypeError, "True or False"),
+    ("gamma_initializer", None, ValueError, "a Keras initializer"),
+    ("gamma_initializer", "onez", ValueError, "a Keras initializer"),
+    ("gamma_initializer", 1.0, ValueError, "a Keras initializer"),
+    ("beta_initializer", None, ValueError, "a Keras initializer"),
+    ("beta_initializer", "nought", ValueError, "a Keras initializer"),
+    ("gamma_regularizer", "l3", ValueError, "a Keras regularizer"),
+    ("gamma_regularizer", 0.1, ValueError, "a Keras regularizer"),
+    ("beta_regularizer", [1], ValueError, "a Keras regularizer"),
+    ("gamma_constraint", "positive", ValueError, "a Keras constraint"),
+    ("beta_constraint", 2, ValueError, "a Keras constraint"),
+]
+
+
+@pytest.mark.parametrize("make", [LAYER, HELPER], ids=["layer", "helper"])
+@pytest.mark.parametrize(("argument", "value", "error", "expected"), AT_CONSTRUCTION)
+def test_at_construction(make, argument, value, error, expected):
+    with pytest.raises(error) as caught:
+        make(**{argument: value})
+    message = str(caught.value)
+    assert message.startswith(f"{argument} must ")
+    assert expected in message
+    assert f"Received: {argument}=" in message
+    assert f"({type(value).__name__})" in message
+
+
+def in_layer_norm(argument):
+    return argument in ("axis", "param_axis", "epsilon")
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "error", "expected"),
+    [row for row in AT_CONSTRUCTION if in_layer_norm(row[0])],
+)
+@pytest.mark.parametrize("x", [X, keras.Input((3,))], ids=["array", "symbolic"])
+def test_in_layer_norm(x, argument, value, error, expected):
+    with pytest.raises(error, match=expected) as caught:
+        py_layernorm.layer_norm(x, **{argument: value})
+    assert f"Received: {argument}=" in str(caught.value)
+
+
+def test_rms_scaling_is_another_layer():
+    with pytest.raises(ValueError, match=r"rms_scaling must be False.*RMSNormalization"):
+        LAYER(rms_scaling=True)
+    assert LAYER(rms_scaling=False).get_config()["axis"] == -1
+
+
+def test_name_must_be_a_string():
+    with pytest.raises(ValueError, match="`name` must be a string"):
+        LAYER(name=3)
+
+
+def test_an_unknown_argument_is_named():
+    with pytest.raises((TypeError, ValueError), match="epsilom"):
+        LAYER(epsilom=1e-3)
+
+
+# arguments, input shape, and what the ValueError from build must say
+AT_BUILD = [
+    ({"axis": 3}, (None, 4, 5), r"axis must lie between -3 and 2.*axis=3.*\(None, 4, 5\)"),
+    ({"axis": -4}, (None, 4, 5), r"axis must lie between -3 and 2.*axis=-4"),
+    ({"axis": 99}, (None, 4), r"axis must lie between -2 and 1.*axis=99"),
+    ({"axis": [1, 5]}, (None, 4, 5), r"axis must lie between.*axis=\[1, 5\]"),
+    ({"axis": [-1, 2]}, (None, 4, 5), r"axis must not name the same axis twice.*\(None, 4, 5\)"),
+    ({"axis": (1, -2)}, (None, 4, 5), r"same axis twice.*axis=\(1, -2\)"),
+    ({"param_axis": 3}, (None, 4, 5), r"param_axis must lie between.*param_axis=3"),
+    ({"param_axis": [0, -3]}, (None, 4, 5), r"param_axis must not name the same axis twice"),
+    ({"axis": 0}, (None, 4), r"span axis=\[0\].*length.*known.*\(None, 4\)"),
+    ({"param_axis": [0, 1]}, (None, 4), r"span param_axis=\[0, 1\].*known"),
+    ({"axis": -1}, (), r"axis must lie between.*rank 0"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "shape", "message"), AT_BUILD)
+def test_at_build(arguments, shape, message):
+    layer = LAYER(**arguments)
+    before = layer.get_config()
+    with pytest.raises(ValueError, match=message):
+        layer.build(shape)
+    assert not layer.built
+    assert layer.get_config() == before
+    with pytest.raises(ValueError, match=message.split(".*")[0]):
+        layer(keras.KerasTensor(shape))
+
+
+def test_an_unknown_length_is_fine_without_weights():
+    x = keras.Input((None, 4))
+    assert LAYER(axis=1, center=False, scale=False)(x).shape == (None, None, 4)
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        np.ones((2, 3), dtype="complex64"),
+        np.array([["a", "b"]]),
+        np.array([[None, 1]], dtype=object),
+        keras.KerasTensor((2, 3), dtype="complex64"),
+        keras.KerasTensor((2, 3), dtype="string"),
+    ],
+    ids=["complex", "string", "object", "symbolic complex", "symbolic string"],
+)
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: LAYER()(x),
+        lambda x: LAYER(center=False, scale=False)(x),
+        py_layernorm.layer_norm,
+        HELPER,
+    ],
+    ids=["layer", "bare layer", "function", "helper"],
+)
+def test_input_must_hold_real_numbers(call, x):
+    with pytest.raises((TypeError, ValueError), match=r"must hold real numbers|Failed to convert"):
+        call(x)
+
+
+@pytest.mark.parametrize("x", [None, [1.0, 2.0], "x", 1.0, {"x": 1}])
+def test_layer_norm_wants_an_array(x):
+    with pytest.raises(TypeError, match=r"x must be a tensor or a NumPy array.*Received: x="):
+        py_layernorm.layer_norm(x)
+
+
+@pytest.mark.parametrize("x", [X, keras.Input(shape=(3,))], ids=["array", "symbolic"])
+@pytest.mark.parametrize("argument", ["gamma", "beta"])
+@pytest.mark.parametrize(
+    ("value", "error", "message"),
+    [
+        (np.ones(4), ValueError, r"must have the shape \(3,\).*of shape \(4,\)"),
+        (np.ones((1, 3)), ValueError, r"must have the shape \(3,\).*of shape \(1, 3\)"),
+        (np.ones(()), ValueError, r"must have the shape \(3,\).*of shape \(\)"),
+        ([1.0, 1.0, 1.0], TypeError, "must be a tensor, an array or None"),
+        (2.0, TypeError, "must be a tensor, an array or None"),
+        (np.ones(3, dtype="complex64"), TypeError, "must hold real numbers"),
+    ],
+)
+def test_gamma_and_beta_of_layer_norm(x, argument, value, error, message):
+    with pytest.raises(error, match=f"{argument} {message}"):
+        py_layernorm.layer_norm(x, **{argument: value})
+
+
+def test_a_rank_that_is_unknown():
+    import tensorflow as tf
+
+    function = tf.function(py_layernorm.layer_norm, input_signature=[tf.TensorSpec(None)])
+    with pytest.raises(ValueError, match="x must have a known rank"):
+        function(np.ones((2, 3)))
+
+
+def test_a_layer_called_on_another_length_than_it_was_built_for():
+    layer = LAYER()
+    layer.build((None, 4))
+    with pytest.raises(ValueError, match=r"gamma must have the shape \(5,\)"):
+        layer(np.ones((2, 5)))
+
+
+@pytest.mark.parametrize("name", ["Auto", "", "native", None, 1, ["auto"]])
+def test_use_engine_wants_a_known_name(name):
+    before = py_layernorm.engines.requested()
+    with pytest.raises(ValueError, match="must be one of auto, fused, portable.*Received"):
+        py_layernorm.use_engine(name)
+    assert py_layernorm.engines.requested() == before

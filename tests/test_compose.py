@@ -1,0 +1,196 @@
+"""Composition: what comes back, and what stays as it was when it fails."""
+
+import warnings
+
+import keras
+import numpy as np
+import pytest
+
+import py_layernorm
+
+
+def make_model(compiled=False):
+    model = keras.Sequential([keras.Input((4, 6)), keras.layers.Dense(3)])
+    if compiled:
+        model.compile(keras.optimizers.Adam(0.1), "mse")
+        model.fit(np.ones((2, 4, 6)), np.ones((2, 4, 3)), verbose=0)
+    return model
+
+
+def state(model):
+    """All that a failed call must not change, the layers' and the weights' identities included."""
+    return {
+        "layers": list(map(id, model.layers)),
+        "flattened": list(map(id, model._flatten_layers())),
+        "weights": list(map(id, model.weights)),
+        "values": [w.copy() for w in map(np.asarray, model.get_weights())].__repr__(),
+        "functional": id(model._functional),
+        "built": model.built,
+        "compiled": model.compiled,
+        "optimizer": model.compiled and [v.numpy().tolist() for v in model.optimizer.variables],
+        "config": model.get_config(),
+    }
+
+
+class FailsInBuild(keras.layers.Layer):
+    def build(self, shape):
+        self.weight = self.add_weight(shape=(3,))
+        raise RuntimeError("no memory for this layer")
+
+
+class FailsInCall(keras.layers.Layer):
+    def call(self, x):
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize(
+    ("layer", "error"),
+    [
+        (lambda: py_layernorm.LayerNormalization(axis=3), ValueError),
+        (lambda: py_layernorm.LayerNormalization(axis=[1, 2], param_axis=7), ValueError),
+        (lambda: keras.layers.Conv2D(3, 3), ValueError),
+        (FailsInBuild, RuntimeError),
+        (FailsInCall, KeyboardInterrupt),
+        (lambda: keras.layers.Dense(2, name="dense"), ValueError),
+        (lambda: keras.Input((5,)), TypeError),
+    ],
+    ids=["axis", "param_axis", "rank", "build", "interrupt", "name", "no layer"],
+)
+def test_a_failed_add_leaves_the_model_as_it_was(compiled, layer, error):
+    keras.backend.clear_session()
+    model = make_model(compiled)
+    x = np.random.default_rng(0).normal(size=(2, 4, 6)).astype("float32")
+    predicted = model.predict(x, verbose=0)
+    before = state(model)
+    with pytest.raises(error):
+        py_layernorm.compose_layer(model, layer())
+    assert state(model) == before
+    np.testing.assert_array_equal(model.predict(x, verbose=0), predicted)
+    if compiled:
+        model.fit(x, predicted, verbose=0)
+        model.compile("sgd", "mse")  # so that the next line has nothing to warn of
+        model.compiled = False
+    py_layernorm.layer_layer_normalization(model)
+    assert model.predict(x, verbose=0).shape == (2, 4, 3)
+    assert len(model.layers) == 2
+
+
+def test_keras_itself_leaves_a_broken_model():
+    """What the atomic add is for; when this fails, Keras has mended it."""
+    model = make_model()
+    with pytest.raises(ValueError, match="axis"):
+        model.add(py_layernorm.LayerNormalization(axis=3))
+    assert len(model.layers) == 2
+
+
+def test_a_failed_add_to_a_model_that_was_never_built():
+    model = keras.Sequential([keras.layers.Dense(3)])
+    py_layernorm.layer_layer_normalization(model, axis=5)  # nothing to build yet
+    with pytest.raises(ValueError, match="axis must lie between"):
+        model(np.ones((2, 4)))
+    model.pop()
+    py_layernorm.layer_layer_normalization(model)
+    assert model(np.ones((2, 4))).shape == (2, 3)
+
+
+def test_a_compiled_model_must_be_compiled_again():
+    model = make_model(compiled=True)
+    with pytest.warns(UserWarning, match=r"compile it again") as caught:
+        py_layernorm.layer_layer_normalization(model, name="norm")
+    assert "'norm'" in str(caught[0].message)
+    assert caught[0].filename == __file__
+    with pytest.warns(UserWarning, match=r"compile it again") as caught:
+        py_layernorm.compose_layer(model, keras.layers.Dense(1))
+    assert caught[0].filename == __file__
+
+
+def test_a_model_that_is_not_compiled_is_extended_without_a_word():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        py_layernorm.layer_layer_normalization(make_model())
+
+
+def test_a_failed_add_to_a_compiled_model_does_not_warn():
+    model = make_model(compiled=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ValueError, match="axis"):
+            py_layernorm.layer_layer_normalization(model, axis=9)
+
+
+def test_the_new_weights_are_trained_after_compiling_again():
+    model = make_model(compiled=True)
+    with pytest.warns(UserWarning, match="compile it again"):
+        py_layernorm.layer_layer_normalization(model)
+    model.compile(keras.optimizers.Adam(0.1), "mse")
+    before = model.layers[-1].get_weights()
+    model.fit(np.random.default_rng(0).normal(size=(8, 4, 6)), np.ones((8, 4, 3)), verbose=0)
+    for old, new in zip(before, model.layers[-1].get_weights(), strict=True):
+        assert np.abs(old - new).max() > 1e-3
+
+
+def test_a_subclass_of_sequential_is_a_sequential():
+    class Mine(keras.Sequential):
+        pass
+
+    model = Mine([keras.Input((3,))])
+    assert py_layernorm.layer_layer_normalization(model) is model
+
+
+def test_a_loaded_model_is_extended_without_a_clash_of_names():
+    """Keras counts names per process: a new one makes the names anew that the file holds."""
+    model = keras.Sequential([keras.Input((3,))])
+    keras.backend.clear_session()
+    for _ in range(3):
+        py_layernorm.layer_layer_normalization(model)
+    keras.backend.clear_session()
+    py_layernorm.layer_layer_normalization(model)
+    names = [layer.name for layer in model.layers]
+    assert len(set(names)) == len(names) == 4
+    keras.backend.clear_session()
+    with pytest.raises(ValueError, match="unique names"):  # a name that was asked for stays
+        py_layernorm.layer_layer_normalization(model, name="layer_normalization")
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: keras.Model(*[keras.Input((2,))] * 2), r"object=model\.output"),
+        (lambda: keras.layers.Dense(2), "layer's output tensor"),
+        (lambda: "model", r"Received: object='model' \(str\)"),
+        (lambda: [np.ones((2, 2)), np.ones((2, 2))], "one tensor at a time"),
+        (lambda: (keras.Input((2,)),), "one tensor at a time"),
+        (lambda: [1.0, 2.0], r"numpy\.asarray"),
+        (lambda: -1, r"write axis=-1"),
+        (lambda: {"a": 1}, r"\(dict\)"),
+        (lambda: keras.Sequential, r"\(type\)"),
+    ],
+    ids=["model", "layer", "str", "arrays", "tensors", "list", "int", "dict", "class"],
+)
+def test_any_other_object_is_refused(make, message):
+    with pytest.raises(TypeError, match=message) as caught:
+        py_layernorm.layer_layer_normalization(make())
+    assert "object must be None, a keras.Sequential or a tensor" in str(caught.value)
+
+
+@pytest.mark.parametrize("layer", ["dense", None, keras.layers.Dense, 3])
+def test_compose_layer_wants_a_layer(layer):
+    with pytest.raises(TypeError, match="layer must be a Keras layer"):
+        py_layernorm.compose_layer(None, layer)
+
+
+def test_kwargs_go_to_the_layer():
+    layer = py_layernorm.layer_layer_normalization(param_axis=-1, axis=[1, 2], dtype="float64")
+    assert layer.param_axis == -1
+    assert layer.compute_dtype == "float64"
+
+
+def test_the_bridge_hands_back_warnings():
+    from py_layernorm import bridge
+
+    model, caught = bridge.call("layer_layer_normalization", make_model(compiled=True))
+    assert len(model.layers) == 2
+    assert len(caught) == 1
+    assert "compile it again" in caught[0]
+    assert bridge.call("layer_norm", np.ones((2, 3)))[1] == []

@@ -1,0 +1,132 @@
+"""The doctor: what it reports, and that each problem comes with the command that mends it."""
+
+import importlib.metadata
+import os
+import stat
+import subprocess
+import sys
+
+import keras
+import pytest
+
+import py_layernorm
+from py_layernorm import doctor
+
+
+def run(*arguments, executable=sys.executable, **environment):
+    return subprocess.run(
+        [executable, *(("-m", "py_layernorm") if not arguments else arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environment},
+    )
+
+
+def test_report():
+    text = doctor.report(r=False)
+    for part in (
+        f"py_layernorm   {py_layernorm.__version__}",
+        sys.executable,
+        keras.__version__,
+        importlib.metadata.version("tensorflow"),
+        "Keras backend  tensorflow",
+        "engine",
+        "self-check     ok",
+        "No problems.",
+    ):
+        assert part in text
+
+
+def test_command_line():
+    done = run("-m", "py_layernorm", "--no-r")
+    assert done.returncode == 0, done.stderr
+    assert "self-check" in done.stdout
+    assert "reticulate" not in done.stdout
+
+
+def test_r_is_reported_as_it_is():
+    found = {f.label: f for f in doctor.findings()}
+    version = subprocess.run(
+        ["Rscript", "-e", "cat(as.character(getRversion()))"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert found["R"].value.startswith(version)
+    assert "reticulate (R)" in found
+    assert found["layernorm (R)"].value == py_layernorm.__version__
+    # The tests' own R is bound to this Python by RETICULATE_PYTHON.
+    assert found["reticulate's Python"].value == f"{sys.executable} (this one)"
+
+
+def test_another_python_for_reticulate(monkeypatch):
+    monkeypatch.setenv("RETICULATE_PYTHON", "/usr/bin/python3")
+    found = {f.label: f for f in doctor.r_findings()}
+    assert found["reticulate's Python"].remedy == f"export RETICULATE_PYTHON={sys.executable}"
+
+
+def test_no_r(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (finding,) = doctor.r_findings()
+    assert finding.value.startswith("not found")
+    assert not finding.problem
+
+
+def test_r_without_the_packages(monkeypatch, tmp_path):
+    fake_rscript(tmp_path, "printf 'R\\t4.5.0\\n'")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    found = {f.label: f for f in doctor.r_findings()}
+    assert "install.packages" in found["reticulate (R)"].remedy
+    assert found["layernorm (R)"].remedy == "R CMD INSTALL r_package"
+
+
+@pytest.mark.parametrize(("version", "old"), [("1.28", True), ("1.41.0.1", False), ("2.0", False)])
+def test_reticulate_too_old(version, old):
+    finding = doctor.reticulate_finding(version)
+    assert bool(finding.problem) == bool(finding.remedy) == old
+
+
+def test_r_that_does_not_run(monkeypatch, tmp_path):
+    fake_rscript(tmp_path, "echo 'no such library' >&2; exit 1")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    (finding,) = doctor.r_findings()
+    assert "no such library" in finding.problem
+
+
+def fake_rscript(folder, script):
+    path = folder / "Rscript"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(path.stat().st_mode | stat.S_IEXEC)
+
+
+def test_a_missing_backend():
+    done = run(KERAS_BACKEND="nonesuch")
+    assert done.returncode == 1
+    assert "Keras cannot be imported" in done.stdout
+    assert f'{sys.executable} -m pip install "py-layernorm[tensorflow]"' in done.stdout
+
+
+def test_a_wrong_engine():
+    done = run(PY_LAYERNORM_ENGINE="quick")
+    assert done.returncode == 1
+    assert "unset PY_LAYERNORM_ENGINE" in done.stdout
+
+
+def test_a_failed_self_check(monkeypatch):
+    monkeypatch.setattr(doctor, "self_check", lambda: 0.5)
+    found = doctor.findings(r=False)
+    assert [f.label for f in found if f.fatal] == ["self-check"]
+    assert "FAILED, 5.0e-01" in doctor.render(found)
+
+
+def test_without_keras_the_names_say_what_is_missing():
+    code = (
+        "import sys; sys.modules['keras'] = None\n"
+        "import py_layernorm\n"
+        "try: py_layernorm.layer_norm\n"
+        "except ImportError as error: print(error)"
+    )
+    done = run("-c", code)
+    assert "py_layernorm needs Keras 3" in done.stdout
+    assert "python -m py_layernorm" in done.stdout

@@ -1,0 +1,60 @@
+"""Choosing an engine: by call, for a block, by the environment."""
+
+import subprocess
+import sys
+
+import pytest
+
+from py_layernorm import engines, use_engine
+
+
+def test_the_setter_and_the_block():
+    setting = use_engine("portable")
+    assert (setting.previous, engines.requested()) == ("auto", "portable")
+    with use_engine("auto") as inner:
+        assert (inner.previous, engines.requested()) == ("portable", "auto")
+    assert engines.requested() == "portable"
+    assert repr(setting) == "use_engine('portable')"
+
+
+def test_the_block_ends_by_an_error_too():
+    with pytest.raises(KeyError), use_engine("portable"):
+        raise KeyError
+    assert engines.requested() == "auto"
+
+
+def test_the_environment_holds_until_use_engine_is_called():
+    code = (
+        "from py_layernorm import engines, use_engine\n"
+        "print(engines.requested())\n"
+        "use_engine('auto')\n"
+        "print(engines.requested())"
+    )
+    done = run(code, "portable")
+    assert done.stdout.split() == ["portable", "auto"], done.stderr
+
+
+def test_a_wrong_name_in_the_environment_is_an_error_at_the_first_call():
+    done = run("import numpy, py_layernorm; py_layernorm.layer_norm(numpy.ones((2, 3)))", "quick")
+    assert done.returncode == 1
+    assert "PY_LAYERNORM_ENGINE must be one of auto, fused, portable. Received:" in done.stderr
+
+
+def run(code, engine):
+    import os
+
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PY_LAYERNORM_ENGINE": engine},
+    )
+
+
+def test_fused_says_why_it_cannot_serve(monkeypatch):
+    monkeypatch.setattr(engines, "fused_unavailable", lambda: "there is no native library")
+    with pytest.raises(RuntimeError, match=r"fused engine.*there is no native library"):
+        use_engine("fused")
+    assert engines.requested() == "auto"
+    assert engines.describe() == ("portable", "there is no native library")
