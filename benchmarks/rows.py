@@ -66,9 +66,8 @@ def table(rows: list[Row]) -> str:
         mine = [row for row in rows if row.section == section]
         peer = max(len(row.peer) for row in mine)
         lines += ["", section]
-        lines.append(
-            f"  {'':<{width}}  {'peer':<{peer}} {'theirs':>10} {'ours':>10} {'value':>9} {'limit':>8}"
-        )
+        header = f"{'peer':<{peer}} {'theirs':>10} {'ours':>10} {'value':>9} {'limit':>8}"
+        lines.append(f"  {'':<{width}}  {header}")
         for row in mine:
             limit = "" if row.limit is None else f"{row.limit:g}"
             verdict = "" if row.limit is None else ("ok" if row.ok else "OVER")

@@ -134,7 +134,7 @@ def from_registry(get: Callable[[Any], Any], value: Any, name: str, optional: bo
         kind = name.split("_")[1]
         raise ValueError(
             f"{name} must be a Keras {kind}: an instance, a name such as "
-            f"'{ {'initializer': 'ones', 'regularizer': 'l2', 'constraint': 'non_neg'}[kind]}', "
+            f"'{ {'initializer': 'ones', 'regularizer': 'l2', 'constraint': 'non_neg'}[kind] }', "
             f"or a callable{', or None' if optional else ''}. {received(name, value)}"
         )
     return found

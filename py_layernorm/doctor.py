@@ -90,11 +90,11 @@ def keras_findings() -> Iterator[Finding]:
         yield Finding("engine", "none", str(error), f"unset {engines.ENVIRONMENT}", fatal=True)
         return
     yield Finding("engine", f"{name} ({why})")
-    error = self_check()
-    ok = error <= SELF_CHECK_LIMIT
+    off = self_check()
+    ok = off <= SELF_CHECK_LIMIT
     yield Finding(
         "self-check",
-        f"{'ok' if ok else 'FAILED'}, {error:.1e} off float64 (limit {SELF_CHECK_LIMIT:.0e})",
+        f"{'ok' if ok else 'FAILED'}, {off:.1e} off float64 (limit {SELF_CHECK_LIMIT:.0e})",
         "" if ok else "layer_norm is off its float64 reference",
         "" if ok else f"{pip_install('py-layernorm[tensorflow]')} --upgrade --force-reinstall",
         fatal=not ok,
@@ -172,9 +172,7 @@ def reticulate_finding(version: str | None) -> Finding:
     if version is None:
         return Finding("reticulate (R)", "not found", "reticulate is not installed", install)
     if tuple(int(part) for part in version.replace("-", ".").split(".")[:2]) < RETICULATE:
-        return Finding(
-            "reticulate (R)", version, f"reticulate is older than {needed}", install
-        )
+        return Finding("reticulate (R)", version, f"reticulate is older than {needed}", install)
     return Finding("reticulate (R)", version)
 
 
@@ -189,7 +187,9 @@ def render(found: list[Finding]) -> str:
     lines = [f"{f.label:<{width}}  {f.value}" for f in found]
     problems = [f for f in found if f.problem]
     lines.append("")
-    lines.append(f"{len(problems)} problem{'s' * (len(problems) != 1)}" if problems else "No problems.")
+    lines.append(
+        f"{len(problems)} problem{'s' * (len(problems) != 1)}" if problems else "No problems."
+    )
     for f in problems:
         lines += [f"- {f.problem}", f"    {f.remedy}"]
     return "\n".join(lines)

@@ -137,7 +137,9 @@ def check_param(
     if value is None:
         return
     if not checks.is_tensor(value):
-        raise TypeError(f"{name} must be a tensor, an array or None. {checks.received(name, value)}")
+        raise TypeError(
+            f"{name} must be a tensor, an array or None. {checks.received(name, value)}"
+        )
     checks.dtype(value, name)
     expected = tuple(shape[a] for a in param_axes)
     came = tuple(value.shape)

@@ -166,9 +166,7 @@ class LayerNormalization(keras.layers.LayerNormalization):
 
     def compute_output_spec(self, inputs: Any) -> keras.KerasTensor:
         checks.dtype(inputs, "inputs")
-        return keras.KerasTensor(
-            self.compute_output_shape(inputs.shape), dtype=self.compute_dtype
-        )
+        return keras.KerasTensor(self.compute_output_shape(inputs.shape), dtype=self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()

@@ -27,7 +27,7 @@ def resolve(axis, rank):
 
 
 def gradients(x, dy, gamma=None, axis=-1, epsilon=1e-3, param_axis=None):
-    """dx, dgamma and dbeta of `sum(dy * layer_norm(x, gamma, beta))`, by the textbook's formulas."""
+    """dx, dgamma and dbeta of `sum(dy * layer_norm(x, gamma, beta))`, as textbooks have it."""
     x, dy = np.asarray(x, dtype="float64"), np.asarray(dy, dtype="float64")
     axes = resolve(axis, x.ndim)
     param_axes = axes if param_axis is None else resolve(param_axis, x.ndim)
@@ -37,9 +37,7 @@ def gradients(x, dy, gamma=None, axis=-1, epsilon=1e-3, param_axis=None):
     spread = [x.shape[a] if a in param_axes else 1 for a in range(x.ndim)]
     g = dy if gamma is None else dy * np.asarray(gamma, dtype="float64").reshape(spread)
     dx = rstd * (
-        g
-        - g.mean(axis=axes, keepdims=True)
-        - normed * (g * normed).mean(axis=axes, keepdims=True)
+        g - g.mean(axis=axes, keepdims=True) - normed * (g * normed).mean(axis=axes, keepdims=True)
     )
     others = tuple(a for a in range(x.ndim) if a not in param_axes)
     return dx, (dy * normed).sum(axis=others), dy.sum(axis=others)

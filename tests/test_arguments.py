@@ -211,6 +211,6 @@ def test_a_layer_called_on_another_length_than_it_was_built_for():
 @pytest.mark.parametrize("name", ["Auto", "", "native", None, 1, ["auto"]])
 def test_use_engine_wants_a_known_name(name):
     before = py_layernorm.engines.requested()
-    with pytest.raises(ValueError, match="must be one of auto, fused, portable.*Received"):
+    with pytest.raises(ValueError, match=r"must be one of auto, fused, portable.*Received"):
         py_layernorm.use_engine(name)
     assert py_layernorm.engines.requested() == before

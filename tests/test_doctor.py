@@ -15,7 +15,7 @@ from py_layernorm import doctor
 
 def run(*arguments, executable=sys.executable, **environment):
     return subprocess.run(
-        [executable, *(("-m", "py_layernorm") if not arguments else arguments)],
+        [executable, *(arguments or ("-m", "py_layernorm"))],
         capture_output=True,
         text=True,
         check=False,

@@ -141,7 +141,8 @@ def test_exported_models_need_nothing_of_ours(tmp_path):
     model.export(tmp_path / "exported", verbose=False)
     code = (
         "import sys, numpy, tensorflow as tf; m = tf.saved_model.load(sys.argv[1]);"
-        "assert 'py_layernorm' not in sys.modules; print(m.serve(numpy.ones((2, 4), 'float32')).shape)"
+        "assert 'py_layernorm' not in sys.modules;"
+        "print(m.serve(numpy.ones((2, 4), 'float32')).shape)"
     )
     done = subprocess.run(
         [sys.executable, "-I", "-c", code, tmp_path / "exported"],

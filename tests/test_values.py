@@ -137,6 +137,20 @@ def test_memory_order_does_not_matter(engine):
     np.testing.assert_array_equal(c_order, fortran)
 
 
+@pytest.mark.parametrize("param_axis", [None, 1])
+def test_weights_of_lengths_that_are_unknown_while_tracing(param_axis, engine):
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None, None)), tf.TensorSpec((None,))])
+    def traced(x, gamma):
+        return py_layernorm.layer_norm(x, gamma, param_axis=param_axis)
+
+    x = np.random.default_rng(0).normal(size=(2, 8, 8)).astype("float32")
+    gamma = np.arange(8, dtype="float32")
+    expected = reference.layer_norm(x, gamma, param_axis=param_axis)
+    assert relative_error(traced(x, gamma), expected) <= TOLERANCE["float32"]
+
+
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_in_a_tf_function_with_unknown_lengths(jit_compile, engine):
     import tensorflow as tf

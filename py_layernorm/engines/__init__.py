@@ -21,7 +21,9 @@ _chosen: str | None = None  # what use_engine set; None leaves it to the environ
 
 def _check(name: object, source: str) -> str:
     if not isinstance(name, str) or name not in NAMES:
-        raise ValueError(f"{source} must be one of {', '.join(NAMES)}. {checks.received('name', name)}")
+        raise ValueError(
+            f"{source} must be one of {', '.join(NAMES)}. {checks.received('name', name)}"
+        )
     if name == "fused":
         reason = fused_unavailable()
         if reason:
@@ -58,7 +60,7 @@ def describe() -> tuple[str, str]:
     return "portable", str(fused_unavailable())
 
 
-class use_engine:  # noqa: N801 - called like a function
+class use_engine:
     """Set which engine computes; as a context manager, set it for the block.
 
     Holds for the whole process, all threads included, from the call on. A `tf.function` that was

@@ -37,9 +37,21 @@ def layer_norm(
     d = x - mean
     d = d - ops.mean(d, axis=axes, keepdims=True)
     y = d * ops.rsqrt(ops.mean(ops.square(d), axis=axes, keepdims=True) + epsilon)
-    broadcast = [x.shape[a] if a in param_axes else 1 for a in range(len(x.shape))]
+    return ops.cast(affine(y, gamma, beta, param_axes), dtype)
+
+
+def affine(y: Any, gamma: Any, beta: Any, param_axes: tuple[int, ...]) -> Any:
+    """`y * gamma + beta`, each over `param_axes` of `y`, or left out where it is None."""
     if gamma is not None:
-        y = y * ops.reshape(gamma, broadcast)
+        y = y * spread(gamma, param_axes, len(y.shape))
     if beta is not None:
-        y = y + ops.reshape(beta, broadcast)
-    return ops.cast(y, dtype)
+        y = y + spread(beta, param_axes, len(y.shape))
+    return y
+
+
+def spread(param: Any, param_axes: tuple[int, ...], rank: int) -> Any:
+    """`param` with the length 1 along all axes of a tensor of `rank` but `param_axes`."""
+    shape = [1] * rank
+    for axis, length in zip(param_axes, ops.shape(param), strict=True):
+        shape[axis] = length
+    return ops.reshape(param, shape)
