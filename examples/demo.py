@@ -30,7 +30,8 @@ def extend_iris() -> tuple[int, float]:
     model.add(keras.layers.Dense(16, activation="relu", name="more"))
     layer_layer_normalization(model)
     model.add(keras.layers.Dense(3, activation="softmax", name="species"))
-    model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", ["accuracy"])
+    loss = "sparse_categorical_crossentropy"
+    model.compile(keras.optimizers.Adam(0.01), loss, metrics=["accuracy"])
     model.fit(data["x_train"], data["y_train"], epochs=10, verbose=0)
     model.save(OUT / "iris_extended.keras")
     return len(model.layers), model.evaluate(data["x"], data["y"], verbose=0)[1]

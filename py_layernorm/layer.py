@@ -64,6 +64,9 @@ class LayerNormalization(keras.layers.LayerNormalization):
     the arguments are those of `tf.keras.layers.LayerNormalization`.
     """
 
+    # What a layer has that was Keras's until `accelerate` changed its class.
+    param_axis: Axis | None = None
+
     def __init__(
         self,
         axis: Axis = -1,

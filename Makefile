@@ -1,0 +1,39 @@
+# Every command of the project. `make` alone lists them.
+#
+# Set-up puts everything into this folder (.venv for Python, .r-lib for R), apart from Debian's
+# or Ubuntu's own packages. PYTHON=/path/to/python chooses another Python: make demo PYTHON=...
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup demo test lint doctor bench clean
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+setup: ## install what the project needs; a second run does nothing
+	@scripts/setup.sh --report
+
+demo: ## train in R on real data, load the model in Python, compare (sets up first)
+	@scripts/setup.sh
+	@scripts/run Rscript examples/demo.R
+	@scripts/run python examples/demo.py
+
+test: ## run testthat and pytest; fails when either fails (sets up first)
+	@scripts/setup.sh
+	@scripts/test.sh
+
+lint: ## check style and types: ruff, mypy, lintr (sets up first)
+	@scripts/setup.sh --lint
+	@scripts/lint.sh
+
+doctor: ## say what is installed, what is missing, and the command that mends it
+	@scripts/run python -m py_layernorm
+
+bench: ## measure speed side by side with the alternatives (sets up first)
+	@scripts/setup.sh
+	@scripts/run python benchmarks/run.py
+
+clean: ## remove all that set-up, tests and builds made in this folder
+	@rm -rf .venv .r-lib .setup.log build dist examples/output benchmarks/output
+	@rm -rf .pytest_cache .mypy_cache .ruff_cache *.egg-info *.Rcheck layernorm_*.tar.gz
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,94 @@
+#' The Python that runs, or that reticulate would start, found out without starting it
+#'
+#' @return A list: `path`, `version` and `why` (strings, `NULL` if unknown), `started`, `managed`
+#'   (reticulate would make an environment of its own, and download for it), `problem` (what
+#'   reticulate says when it finds none).
+#' @noRd
+planned_python <- function() {
+  plan <- list(started = reticulate::py_available(initialize = FALSE), managed = wants_managed())
+  if (plan$managed && !plan$started) {
+    return(plan)
+  }
+  config <- tryCatch(discover(), error = function(e) e)
+  if (inherits(config, "error")) {
+    plan$problem <- sub("\n.*", "", conditionMessage(config))
+    return(plan)
+  }
+  if (!plan$started && managed_is_default() && identical(config$forced, "PATH")) {
+    plan$managed <- TRUE
+    return(plan)
+  }
+  plan$path <- config$python
+  plan$version <- as.character(config$version)
+  plan$why <- config$forced
+  plan
+}
+
+discover <- function() {
+  if (reticulate::py_available(initialize = FALSE)) {
+    return(reticulate::py_config())
+  }
+  before <- Sys.getenv("RETICULATE_USE_MANAGED_VENV", unset = NA)
+  on.exit(
+    if (is.na(before)) {
+      Sys.unsetenv("RETICULATE_USE_MANAGED_VENV")
+    } else {
+      Sys.setenv(RETICULATE_USE_MANAGED_VENV = before)
+    }
+  )
+  Sys.setenv(RETICULATE_USE_MANAGED_VENV = "no") # otherwise reticulate may download one
+  utils::capture.output(
+    config <- suppressWarnings(reticulate::py_discover_config()),
+    type = "message"
+  )
+  if (is.null(config)) stop("No Python was found.")
+  config
+}
+
+wants_managed <- function() {
+  python <- Sys.getenv("RETICULATE_PYTHON", unset = NA)
+  if (is.na(python)) managed_setting() %in% c("true", "1", "yes") else python == "managed"
+}
+
+managed_is_default <- function() {
+  !managed_setting() %in% c("false", "0", "no")
+}
+
+managed_setting <- function() tolower(Sys.getenv("RETICULATE_USE_MANAGED_VENV"))
+
+#' Whether the module is there, without starting Python and without importing it
+#' @noRd
+has_py_layernorm <- function(plan = planned_python()) {
+  if (plan$started) {
+    return(reticulate::py_module_available("py_layernorm"))
+  }
+  !is.null(plan$path) && identical(run_python(plan$path, c("-c", has_module_script))$status, 0L)
+}
+
+has_module_script <- paste(
+  "import importlib.util, sys",
+  "sys.exit(importlib.util.find_spec('py_layernorm') is None)",
+  sep = "; "
+)
+
+#' Run a Python in a process of its own
+#'
+#' @return A list: `out` (the lines of its standard output), `error` (the last line of its standard
+#'   error), `status` (an integer, `NA` if it could not be run).
+#' @noRd
+run_python <- function(python, args) {
+  errors <- tempfile()
+  on.exit(unlink(errors))
+  out <- tryCatch(
+    suppressWarnings(
+      system2(python, shQuote(args), stdout = TRUE, stderr = errors, timeout = 300)
+    ),
+    error = function(e) structure(character(), status = NA_integer_)
+  )
+  status <- attr(out, "status")
+  list(
+    out = as.character(out),
+    error = utils::tail(if (file.exists(errors)) readLines(errors, warn = FALSE), 1),
+    status = if (is.null(status)) 0L else as.integer(status)
+  )
+}

@@ -1,0 +1,63 @@
+# The way into Python: the module is imported on first use and kept.
+
+the <- new.env(parent = emptyenv())
+
+requirement <- "py-layernorm[tensorflow]"
+
+#' Call a public function of py_layernorm
+#'
+#' @param name Its name.
+#' @param args A list of its arguments.
+#' @return What it returns. Its Python warnings have become R warnings.
+#' @noRd
+call_python <- function(name, args) {
+  check_alive(args)
+  answer <- do.call(bridge(), c(name, args), quote = TRUE)
+  for (text in answer[[2]]) {
+    warning(text, call. = FALSE)
+  }
+  answer[[1]]
+}
+
+bridge <- function() {
+  if (is.null(the$bridge)) {
+    the$bridge <- import_python("py_layernorm.bridge")$call
+  }
+  the$bridge
+}
+
+#' Import a module, or stop with one error that says how to install it
+#' @noRd
+import_python <- function(module) {
+  tryCatch(
+    # With conversion: a layer made without it would give R callers unconverted results.
+    reticulate::import(module, convert = TRUE),
+    error = function(e) abort_import(module, e)
+  )
+}
+
+abort_import <- function(module, cause) {
+  reason <- sub("\n.*", "", conditionMessage(cause))
+  message <- if (reticulate::py_available()) {
+    python <- reticulate::py_exe()
+    paste0(
+      "The Python in use, ", python, ", cannot import ", module, ".\n",
+      reason, "\n",
+      "Install it there, in a shell:\n  ", install_command(python), "\n",
+      "then restart R. `layernorm_sitrep()` says more."
+    )
+  } else {
+    paste0(
+      "layernorm needs Python, and reticulate could not start it.\n",
+      reason, "\n",
+      "`layernorm_sitrep()` says which Python reticulate takes, and how to choose another."
+    )
+  }
+  stop(errorCondition(message, class = "layernorm_python_error", call = NULL))
+}
+
+#' The shell command that installs the module for one Python
+#' @noRd
+install_command <- function(python) {
+  sprintf("%s -m pip install \"%s\"", python, requirement)
+}

@@ -1,0 +1,34 @@
+#' Choose what computes
+#'
+#' @param name One of `"auto"` (the default of the session: the fastest that fits), `"fused"` (the
+#'   native operation for CPUs) and `"portable"` (Keras's own operations).
+#' @param code Missing, or code to run with that engine.
+#'
+#' @return Without `code`, the name of the engine chosen before, invisibly; the choice holds until
+#'   the next. With `code`, its value; the engine chosen before is chosen again afterwards, also if
+#'   `code` fails.
+#'
+#' @section Errors:
+#' Any other `name` is an error of class `layernorm_argument_error`, raised before Python starts. An
+#' engine that this machine does not have is an error from Python that says why.
+#'
+#' @export
+#' @examplesIf layernorm:::has_py_layernorm()
+#' use_engine("portable", layer_norm(matrix(c(1, 2, 30, 50), 2, byrow = TRUE)))
+#'
+#' before <- use_engine("portable")
+#' use_engine(before)
+use_engine <- function(name, code) {
+  engines <- c("auto", "fused", "portable")
+  if (!is_string(name) || !name %in% engines) {
+    abort_argument(
+      "name", "\"auto\", \"fused\" or \"portable\"", name, "Write `use_engine(\"auto\")`."
+    )
+  }
+  setting <- call_python("use_engine", list(name))
+  if (missing(code)) {
+    return(invisible(setting$previous))
+  }
+  on.exit(setting$`__exit__`(NULL, NULL, NULL))
+  code
+}

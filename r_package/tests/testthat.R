@@ -1,0 +1,4 @@
+library(testthat)
+library(layernorm)
+
+test_check("layernorm")

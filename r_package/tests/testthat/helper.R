@@ -1,0 +1,111 @@
+# Skips a test where the module is not there. In CI that is a failure.
+skip_if_no_py_layernorm <- function() {
+  if (has_py_layernorm()) {
+    return(invisible())
+  }
+  if (identical(Sys.getenv("CI"), "true")) {
+    stop("py_layernorm cannot be imported, and in CI it must be.")
+  }
+  testthat::skip("py_layernorm cannot be imported")
+}
+
+py_keras <- function() reticulate::import("keras")
+
+# A model of `features` inputs, with Keras's automatic names counted anew.
+new_model <- function(features = 4L) {
+  py_keras()$utils$clear_session()
+  py_keras()$Sequential(list(py_keras()$Input(list(features))))
+}
+
+layer_names <- function(model) {
+  vapply(model$layers, function(layer) layer$name, "")
+}
+
+# Evaluates Python code with R values bound to names, such as `py("x + 1", x = 1)`.
+py <- function(code, ...) {
+  values <- list(...)
+  f <- reticulate::py_eval(sprintf("lambda %s: %s", toString(names(values)), code))
+  do.call(f, unname(values), quote = TRUE)
+}
+
+# The formula in R's doubles; `margin` are the dimensions that are kept, counted from 1.
+reference_norm <- function(x, margin, epsilon = 0.001) {
+  d <- sweep(x, margin, apply(x, margin, mean))
+  sweep(d, margin, sqrt(apply(d^2, margin, mean) + epsilon), "/")
+}
+
+# Numbers from -5 to 5 that look random and are the same everywhere.
+numbers <- function(...) {
+  dim <- c(...)
+  array(5 * sin(seq_len(prod(dim))^2), dim = dim)
+}
+
+expect_argument_error <- function(code, regexp) {
+  testthat::expect_error(code, regexp, class = "layernorm_argument_error")
+}
+
+expect_session_works <- function() {
+  x <- numbers(3, 4)
+  testthat::expect_equal(layer_norm(x), reference_norm(x, 1), tolerance = 1e-12)
+}
+
+# Runs R code in a process of its own; returns the lines that it prints, with its exit status.
+run_r <- function(code, env = character()) {
+  script <- withr::local_tempfile(fileext = ".R")
+  writeLines(c(load_layernorm(), code), script)
+  withr::local_envvar(env)
+  rscript <- file.path(R.home("bin"), "Rscript")
+  suppressWarnings(
+    system2(rscript, c("--no-save", "--no-restore", shQuote(script)), stdout = TRUE, stderr = TRUE)
+  )
+}
+
+# The code that loads this package there: the installed one, or the sources that pkgload loaded.
+load_layernorm <- function() {
+  path <- getNamespaceInfo("layernorm", "path")
+  c(
+    sprintf(".libPaths(%s)", paste(deparse(.libPaths()), collapse = "")),
+    if (file.exists(file.path(path, "Meta"))) {
+      sprintf("library(layernorm, lib.loc = %s)", deparse(dirname(path)))
+    } else {
+      sprintf("pkgload::load_all(%s, quiet = TRUE)", deparse(path))
+    }
+  )
+}
+
+# Loads an empty package by the name of keras3 until the test ends.
+local_fake_keras3 <- function(env = parent.frame()) {
+  if (isNamespaceLoaded("keras3")) {
+    return(invisible())
+  }
+  folder <- withr::local_tempdir(.local_envir = env)
+  source <- file.path(withr::local_tempdir(), "keras3")
+  dir.create(source)
+  writeLines(
+    c("Package: keras3", "Version: 1.0.0", "Title: Fake", "Description: Fake.", "License: MIT"),
+    file.path(source, "DESCRIPTION")
+  )
+  file.create(file.path(source, "NAMESPACE"))
+  utils::install.packages(
+    source, folder,
+    repos = NULL, type = "source", quiet = TRUE, INSTALL_opts = "--no-docs"
+  )
+  loadNamespace("keras3", lib.loc = folder)
+  withr::defer(unloadNamespace("keras3"), envir = env)
+}
+
+# R code after which R finds no programs but the one that it needs to clean up.
+hide_programs <- function(env = parent.frame()) {
+  folder <- withr::local_tempdir(.local_envir = env)
+  file.symlink(Sys.which("rm"), file.path(folder, "rm"))
+  sprintf("Sys.setenv(PATH = %s)", deparse(folder))
+}
+
+# A virtual environment without any packages; returns the path of its Python.
+local_bare_python <- function(env = parent.frame()) {
+  folder <- withr::local_tempdir(.local_envir = env)
+  base <- planned_python()$path
+  status <- run_python(base, c("-m", "venv", "--without-pip", folder))$status
+  if (status != 0) testthat::skip("Python's venv module is not installed")
+  file.path(folder, "bin", "python")
+}

@@ -1,0 +1,15 @@
+test_that("every example runs", {
+  skip_if_no_py_layernorm()
+  path <- getNamespaceInfo("layernorm", "path")
+  if (!file.exists(file.path(path, "Meta"))) skip("The package is not installed")
+  expect_session_works() # Python runs, so the examples' own condition holds
+  pages <- tools::Rd_db("layernorm", lib.loc = dirname(path))
+  exported <- getNamespaceExports("layernorm")
+  expect_setequal(sub("[.]Rd$", "", names(pages)), exported)
+  for (page in pages) {
+    script <- withr::local_tempfile(fileext = ".R")
+    tools::Rd2ex(page, script)
+    out <- utils::capture.output(source(script, local = new.env(), echo = FALSE))
+    expect_true(any(grepl("^> ", out)), info = paste(readLines(script), collapse = "\n"))
+  }
+})

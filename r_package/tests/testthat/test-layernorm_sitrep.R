@@ -1,0 +1,111 @@
+show_problems <- "cat('PROBLEM', names(report$problems), '->', report$problems, '\\n')"
+
+sitrep <- function(env, before = character(), after = character()) {
+  code <- c(before, "report <- layernorm_sitrep()", show_problems, after)
+  out <- run_r(code, env) # nolint: object_usage_linter.
+  paste(out, collapse = "\n")
+}
+
+test_that("before Python has started it reports, and starts none", {
+  skip_if_no_py_layernorm()
+  python <- planned_python()$path
+  out <- sitrep(
+    c(RETICULATE_PYTHON = python), after = "cat('STARTED', reticulate::py_available())"
+  )
+  expect_match(out, paste0("R +", getRversion()))
+  expect_match(out, "reticulate +1[.]")
+  expect_match(out, paste0("RETICULATE_PYTHON +", python))
+  expect_match(out, "RETICULATE_PYTHON beats use_python()", fixed = TRUE)
+  expect_match(out, paste0("Python +", python, " \\(3[.][0-9]+\\), not started, by RETICULATE_"))
+  expect_match(out, "py_layernorm +found\n")
+  expect_match(out, "keras3 +not loaded\n")
+  expect_match(out, "axis_base +not set; axes count from 0\n")
+  expect_match(out, "self-check +ok")
+  expect_match(out, "No problems in R.\n", fixed = TRUE)
+  expect_match(out, "STARTED FALSE")
+})
+
+test_that("once Python has started it says so, and what that means", {
+  skip_if_no_py_layernorm()
+  expect_session_works()
+  out <- capture.output(report <- withVisible(layernorm_sitrep()))
+  expect_false(report$visible)
+  expect_identical(report$value$lines, out)
+  expect_true(report$value$started)
+  expect_length(report$value$problems, 0)
+  text <- paste(out, collapse = "\n")
+  expect_match(text, paste0(reticulate::py_exe(), " \\([0-9.]+\\), started"))
+  expect_match(text, "use_python() changes nothing now", fixed = TRUE)
+  expect_match(text, "self-check +ok")
+})
+
+test_that("a Python without the module comes with the command that installs it", {
+  skip_if_no_py_layernorm()
+  python <- local_bare_python()
+  out <- sitrep(c(RETICULATE_PYTHON = python, PYTHONPATH = ""))
+  expect_match(out, "py_layernorm +not found")
+  expect_match(out, "1 problem\n")
+  expect_match(
+    out,
+    sprintf(
+      "PROBLEM the module py_layernorm is not installed for %s -> %s", python,
+      install_command(python)
+    ),
+    fixed = TRUE
+  )
+})
+
+test_that("a RETICULATE_PYTHON that does not exist comes with the command against it", {
+  out <- sitrep(c(RETICULATE_PYTHON = "/no/such/python"))
+  expect_match(out, "2 problems\n")
+  expect_match(out, "- RETICULATE_PYTHON names a file that does not exist", fixed = TRUE)
+  expect_match(out, "    Sys.unsetenv(\"RETICULATE_PYTHON\")", fixed = TRUE)
+})
+
+test_that("it works without any Python", {
+  home <- withr::local_tempdir()
+  env <- c(
+    RETICULATE_PYTHON = NA, RETICULATE_PYTHON_ENV = NA, VIRTUAL_ENV = NA, HOME = home,
+    WORKON_HOME = home, RETICULATE_USE_MANAGED_VENV = "no"
+  )
+  out <- sitrep(env, before = hide_programs())
+  expect_match(out, "Python +No Python was found")
+  expect_match(out, "RETICULATE_PYTHON +not set")
+  expect_match(out, "PROBLEM there is no Python that reticulate could start -> Sys.setenv")
+})
+
+test_that("an environment that reticulate would make is announced, not made", {
+  home <- withr::local_tempdir()
+  out <- sitrep(c(RETICULATE_PYTHON = "managed", HOME = home))
+  expect_match(out, "reticulate makes an environment of its own")
+  expect_match(out, "It downloads py-layernorm[tensorflow]", fixed = TRUE)
+  expect_length(list.files(home, all.files = TRUE, no.. = TRUE), 0)
+})
+
+test_that("keras3 and axis_base are reported", {
+  local_fake_keras3()
+  text <- paste(render_findings(axis_findings()), collapse = "\n")
+  expect_match(text, "keras3 +loaded; counts axes from 1\n")
+  expect_match(text, "not set, so an axis >= 0 is an error")
+  expect_match(text, "options(layernorm.axis_base = 0)", fixed = TRUE)
+  withr::local_options(layernorm.axis_base = 1)
+  text <- paste(render_findings(axis_findings()), collapse = "\n")
+  expect_match(text, "axes count from 1, by options(layernorm.axis_base)", fixed = TRUE)
+})
+
+test_that("an old reticulate comes with the command that renews it", {
+  problems <- unlist(lapply(r_findings(package_version("1.40.9")), function(f) f$problem))
+  expect_identical(
+    problems, c("reticulate is older than 1.41" = "install.packages(\"reticulate\")")
+  )
+  expect_identical(
+    render_problems(problems),
+    c("1 problem", "- reticulate is older than 1.41", "    install.packages(\"reticulate\")")
+  )
+})
+
+test_that("a module whose own report fails is a problem", {
+  plan <- list(started = FALSE, path = "/no/such/python")
+  expect_null(doctor_report(plan))
+  expect_identical(unname(doctor_problem(plan)), "/no/such/python -m py_layernorm --no-r")
+})

@@ -1,0 +1,38 @@
+test_that("a Python that runs is found", {
+  skip_if_no_py_layernorm()
+  reticulate::py_config()
+  plan <- planned_python()
+  expect_true(plan$started)
+  expect_identical(plan$path, reticulate::py_exe())
+})
+
+test_that("settings are told apart without starting Python", {
+  show <- c(
+    "plan <- layernorm:::planned_python()",
+    "cat(plan$managed, is.null(plan$path), plan$started)"
+  )
+  none <- c(RETICULATE_PYTHON = NA, RETICULATE_PYTHON_ENV = NA, VIRTUAL_ENV = NA)
+  home <- withr::local_tempdir()
+  alone <- c(none, HOME = home, WORKON_HOME = home)
+  use <- function(value) c(RETICULATE_USE_MANAGED_VENV = value)
+  expect_identical(run_r(show, c(alone, use("yes"))), "TRUE TRUE FALSE")
+  expect_identical(run_r(show, c(alone, use(NA))), "TRUE TRUE FALSE")
+  expect_identical(
+    run_r(show, c(RETICULATE_PYTHON = "managed", HOME = home)), "TRUE TRUE FALSE"
+  )
+  expect_identical(
+    run_r(c(hide_programs(), show), c(alone, use("no"))), "FALSE TRUE FALSE"
+  )
+  expect_length(list.files(home, all.files = TRUE, no.. = TRUE), 0)
+})
+
+test_that("the setting of managed environments is left as it was", {
+  code <- c(
+    "invisible(layernorm:::planned_python())",
+    "cat(Sys.getenv('RETICULATE_USE_MANAGED_VENV', unset = 'unset'))"
+  )
+  for (value in c(NA, "no")) {
+    env <- c(RETICULATE_PYTHON = "/no/such/python", RETICULATE_USE_MANAGED_VENV = value)
+    expect_identical(run_r(code, env), if (is.na(value)) "unset" else "no")
+  }
+})

@@ -1,0 +1,62 @@
+test_that("loading the package starts no Python and notes what it needs", {
+  out <- run_r(c(
+    "cat(reticulate::py_available(), '\\n')",
+    "cat('py-layernorm[tensorflow]' %in% reticulate::py_require()$packages)"
+  ))
+  expect_identical(trimws(out), c("FALSE", "TRUE"))
+})
+
+test_that("the package loads after Python has started, and without any Python", {
+  skip_if_no_py_layernorm()
+  out <- run_r(c(
+    "unloadNamespace('layernorm')",
+    "invisible(reticulate::py_config())",
+    load_layernorm(),
+    "cat(reticulate::py_available(), is.function(layer_norm))"
+  ))
+  expect_identical(utils::tail(out, 1), "TRUE TRUE")
+  out <- run_r("cat(is.function(layer_norm))", c(RETICULATE_PYTHON = "/no/such/python"))
+  expect_identical(out, "TRUE")
+})
+
+test_that("a missing module is one error with the interpreter and the command", {
+  skip_if_no_py_layernorm()
+  python <- local_bare_python()
+  out <- run_r(
+    c(
+      "error <- tryCatch(layer_layer_normalization(), error = identity)",
+      "cat(class(error)[1], conditionMessage(error), sep = '\\n')"
+    ),
+    c(RETICULATE_PYTHON = python, PYTHONPATH = "")
+  )
+  expect_identical(out[1], "layernorm_python_error")
+  expect_identical(
+    out[2], sprintf("The Python in use, %s, cannot import py_layernorm.bridge.", python)
+  )
+  expect_match(out[3], "No module named 'py_layernorm'")
+  expect_identical(out[5], sprintf("  %s -m pip install \"py-layernorm[tensorflow]\"", python))
+})
+
+test_that("without any Python there is one error that says where to look", {
+  out <- run_r(
+    c(
+      "error <- tryCatch(layer_norm(matrix(1)), error = identity)",
+      "cat(class(error)[1], conditionMessage(error), sep = '\\n')"
+    ),
+    c(RETICULATE_PYTHON = "/no/such/python")
+  )
+  expect_identical(
+    out[1:2],
+    c("layernorm_python_error", "layernorm needs Python, and reticulate could not start it.")
+  )
+  expect_match(out[3], "/no/such/python")
+  expect_match(out[4], "`layernorm_sitrep\\(\\)`")
+})
+
+test_that("the module is imported once, and gives converted results", {
+  skip_if_no_py_layernorm()
+  expect_identical(bridge(), bridge())
+  layer <- layer_layer_normalization()
+  expect_identical(layer$trainable, TRUE)
+  expect_identical(layer$get_config()$epsilon, 0.001)
+})

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Tries what was set up: R reaches the Python of .venv, and Python reaches R.
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=setup_common.sh
+. "$(dirname "$0")/setup_common.sh"
+
+if [ -f "$venv/.stamp-checked" ]; then exit; fi
+
+say "Checking that R and Python find each other"
+cd "$root"
+attempt "starting Python from R" "$root/scripts/run" Rscript -e \
+  'reticulate::py_config(); stopifnot(reticulate::py_module_available("py_layernorm"))'
+
+# rpy2 is for tests of both languages in one process: the rest works without.
+if ! "$root/scripts/run" python -c 'import rpy2.robjects' >>"$log" 2>&1 </dev/null; then
+  say "Note: rpy2 cannot start R, so that R cannot be used from within Python. It needs an R" \
+    "with the shared library libR.so (Debian's r-base-core has it). The details: $log"
+fi
+: >"$venv/.stamp-checked"

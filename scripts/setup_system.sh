@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# What comes from the system: R, and what a Python of the system's lacks.
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=setup_common.sh
+. "$(dirname "$0")/setup_common.sh"
+
+packages=()
+again="then run the same command again."
+
+if ! command -v Rscript >/dev/null; then
+  has_apt || stop "R is missing: there is no Rscript on the PATH." \
+    "Install R 4.1 or newer from your system's packages or from R's own site, $again"
+  # R's packages are asked for in one go with it: that is faster, and one question to root.
+  apt_lists
+  packages+=(r-base-core)
+  for name in "${r_packages[@]}"; do
+    debian=$(debian_name "$name")
+    [ -z "$(apt_version "$debian")" ] || packages+=("$debian")
+  done
+fi
+
+look_at_python() {
+  local found python version lack
+  found=$("$root/scripts/find_python.sh") ||
+    stop "${PYTHON:-there} is no Python 3.10 or newer that runs." \
+      "Install one (on Debian and Ubuntu: apt-get install python3 python3-venv), $again" \
+      "PYTHON=/path/to/python3 names one that is not on the PATH."
+  python=$(sed -n 1p <<<"$found")
+  version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+  for lack in $(sed -n 2p <<<"$found"); do
+    if [[ $python = /usr/bin/* ]] && has_apt; then
+      case $lack in
+        venv) packages+=("python$version-venv") ;;
+        libpython) packages+=("libpython$version") ;;
+      esac
+    elif [ "$lack" = venv ]; then
+      stop "$python has no module venv with pip." \
+        "Install it, or name another Python: PYTHON=/path/to/python3, $again"
+    else
+      stop "$python has no shared library libpython$version, which R's reticulate loads." \
+        "Build that Python with --enable-shared, or name another: PYTHON=/path/to/python3, $again"
+    fi
+  done
+}
+
+venv_is_fresh || look_at_python
+[ ${#packages[@]} -eq 0 ] || apt_install "${packages[@]}"

@@ -1,0 +1,18 @@
+# Runs the tests of the installed R package layernorm. Ends with status 1 when one failed, or
+# when none ran.
+results <- as.data.frame(testthat::test_dir(
+  file.path("r_package", "tests", "testthat"),
+  package = "layernorm",
+  load_package = "installed",
+  reporter = "summary",
+  stop_on_failure = FALSE
+))
+
+failed <- results$failed > 0 | results$error
+passed <- !failed & results$passed > 0
+cat(sprintf(
+  "testthat: %d passed, %d failed, %d skipped\n",
+  sum(passed), sum(failed), sum(!failed & results$skipped)
+))
+if (!any(passed | failed)) message("testthat ran no test")
+if (any(failed) || !any(passed)) quit(status = 1)
