@@ -8,6 +8,7 @@ with Keras, which is what loading a `.keras` file that holds one needs.
 __version__ = "0.1.0"
 
 try:
+    from py_layernorm.accelerate import accelerate, restore
     from py_layernorm.compose import compose_layer, layer_layer_normalization
     from py_layernorm.engines import use_engine
     from py_layernorm.functional import layer_norm
@@ -28,8 +29,10 @@ except Exception as _problem:
 
 __all__ = [
     "LayerNormalization",
+    "accelerate",
     "compose_layer",
     "layer_layer_normalization",
     "layer_norm",
+    "restore",
     "use_engine",
 ]

@@ -111,7 +111,7 @@ def normalize(
     axes, param_axes = resolve(x.shape, axis, param_axis)
     for name, value in (("gamma", gamma), ("beta", beta)):
         check_param(name, value, param_axes, x.shape)
-    return engines.select()(x, gamma, beta, axes, param_axes, epsilon, dtype)
+    return engines.layer_norm(x, gamma, beta, axes, param_axes, epsilon, dtype)
 
 
 def resolve(

@@ -82,7 +82,7 @@ venv_key() {
 
 # Python packages are installed again when one of these changes.
 python_key() {
-  echo "$1: $(checksum_of pyproject.toml scripts/setup_python.sh scripts/find_python.sh)"
+  echo "$1: $(checksum_of pyproject.toml CMakeLists.txt py_layernorm/native scripts/setup_python.sh scripts/find_python.sh)"
 }
 
 # R packages from elsewhere are looked at again when one of these changes.

@@ -20,14 +20,15 @@ if ! command -v Rscript >/dev/null; then
 fi
 
 look_at_python() {
-  local found python version lack
+  local found python version lacks lack
   found=$("$root/scripts/find_python.sh") ||
     stop "${PYTHON:-there} is no Python 3.10 or newer that runs." \
       "Install one (on Debian and Ubuntu: apt-get install python3 python3-venv), $again" \
       "PYTHON=/path/to/python3 names one that is not on the PATH."
   python=$(sed -n 1p <<<"$found")
   version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-  for lack in $(sed -n 2p <<<"$found"); do
+  lacks=$(sed -n 2p <<<"$found")
+  for lack in $lacks; do
     if [[ $python = /usr/bin/* ]] && has_apt; then
       case $lack in
         venv) packages+=("python$version-venv") ;;

@@ -6,9 +6,10 @@ of axes counted from 0 in increasing order, `dtype` the name of `y`'s dtype.
 """
 
 import os
-from collections.abc import Callable
 from types import TracebackType
 from typing import Any
+
+import keras
 
 from py_layernorm import checks
 from py_layernorm.engines import portable
@@ -43,21 +44,38 @@ def requested() -> str:
 
 def fused_unavailable() -> str | None:
     """Why the fused engine cannot serve in this process; None if it can."""
-    return "this version has no native op"
+    if keras.backend.backend() != "tensorflow":
+        return f"Keras runs on {keras.backend.backend()}, and the native op is TensorFlow's"
+    from py_layernorm.engines import fused
+
+    return fused.unavailable()
 
 
-def select() -> Callable[..., Any]:
-    """The engine for a call."""
-    requested()  # a wrong name is an error on every engine
-    return portable.layer_norm
+def layer_norm(x: Any, *arguments: Any) -> Any:
+    """The engine that serves this call."""
+    name = requested()
+    if name == "portable" or fused_unavailable():
+        return portable.layer_norm(x, *arguments)
+    from py_layernorm.engines import fused
+
+    reason = fused.unavailable_here()
+    if reason is None:
+        return fused.layer_norm(x, *arguments)
+    if name == "fused":
+        raise RuntimeError(
+            f"use_engine('fused') holds, and the fused engine cannot serve here: {reason}. "
+            "Use 'auto', which takes the portable engine for such calls."
+        )
+    return portable.layer_norm(x, *arguments)
 
 
 def describe() -> tuple[str, str]:
     """The engine's name and why it was taken, for the doctor."""
     name = requested()
+    reason = fused_unavailable()
     if name == "portable":
         return name, "asked for"
-    return "portable", str(fused_unavailable())
+    return ("portable", reason) if reason else ("fused", "the native op")
 
 
 class use_engine:

@@ -73,7 +73,7 @@ python_findings <- function(plan, has_module) {
       managed_finding()
     } else if (is.null(plan$path)) {
       finding(
-        "Python", plan$problem,
+        "Python", paste0("none that reticulate can use: ", plan$problem),
         problem = "there is no Python that reticulate could start",
         mend = "Sys.setenv(RETICULATE_PYTHON = \"/path/to/python\")"
       )

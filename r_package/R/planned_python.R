@@ -5,56 +5,36 @@
 #'   reticulate says when it finds none).
 #' @noRd
 planned_python <- function() {
-  plan <- list(started = reticulate::py_available(initialize = FALSE), managed = wants_managed())
-  if (plan$managed && !plan$started) {
-    return(plan)
-  }
+  plan <- list(started = reticulate::py_available(initialize = FALSE), managed = FALSE)
   config <- tryCatch(discover(), error = function(e) e)
   if (inherits(config, "error")) {
     plan$problem <- sub("\n.*", "", conditionMessage(config))
-    return(plan)
-  }
-  if (!plan$started && managed_is_default() && identical(config$forced, "PATH")) {
+  } else if (is.null(config)) {
     plan$managed <- TRUE
-    return(plan)
+  } else {
+    plan$path <- config$python
+    plan$version <- as.character(config$version)
+    plan$why <- config$forced
   }
-  plan$path <- config$python
-  plan$version <- as.character(config$version)
-  plan$why <- config$forced
   plan
 }
 
+#' reticulate's configuration; NULL for an environment that it has yet to make
+#' @noRd
 discover <- function() {
   if (reticulate::py_available(initialize = FALSE)) {
     return(reticulate::py_config())
   }
-  before <- Sys.getenv("RETICULATE_USE_MANAGED_VENV", unset = NA)
-  on.exit(
-    if (is.na(before)) {
-      Sys.unsetenv("RETICULATE_USE_MANAGED_VENV")
-    } else {
-      Sys.setenv(RETICULATE_USE_MANAGED_VENV = before)
-    }
-  )
-  Sys.setenv(RETICULATE_USE_MANAGED_VENV = "no") # otherwise reticulate may download one
   utils::capture.output(
     config <- suppressWarnings(reticulate::py_discover_config()),
     type = "message"
   )
-  if (is.null(config)) stop("No Python was found.")
+  # What reticulate returns for a Python that it cannot even ask, such as a shim of pyenv.
+  if (inherits(config, "try-error")) stop(attr(config, "condition"))
+  setting <- tolower(Sys.getenv("RETICULATE_USE_MANAGED_VENV"))
+  if (is.null(config) && setting %in% c("false", "0", "no")) stop("no Python was found")
   config
 }
-
-wants_managed <- function() {
-  python <- Sys.getenv("RETICULATE_PYTHON", unset = NA)
-  if (is.na(python)) managed_setting() %in% c("true", "1", "yes") else python == "managed"
-}
-
-managed_is_default <- function() {
-  !managed_setting() %in% c("false", "0", "no")
-}
-
-managed_setting <- function() tolower(Sys.getenv("RETICULATE_USE_MANAGED_VENV"))
 
 #' Whether the module is there, without starting Python and without importing it
 #' @noRd

@@ -69,7 +69,7 @@ test_that("it works without any Python", {
     WORKON_HOME = home, RETICULATE_USE_MANAGED_VENV = "no"
   )
   out <- sitrep(env, before = hide_programs())
-  expect_match(out, "Python +No Python was found")
+  expect_match(out, "Python +none that reticulate can use: no Python was found")
   expect_match(out, "RETICULATE_PYTHON +not set")
   expect_match(out, "PROBLEM there is no Python that reticulate could start -> Sys.setenv")
 })

@@ -26,13 +26,17 @@ test_that("settings are told apart without starting Python", {
   expect_length(list.files(home, all.files = TRUE, no.. = TRUE), 0)
 })
 
-test_that("the setting of managed environments is left as it was", {
-  code <- c(
-    "invisible(layernorm:::planned_python())",
-    "cat(Sys.getenv('RETICULATE_USE_MANAGED_VENV', unset = 'unset'))"
+test_that("a Python that reticulate cannot ask is a problem, not an error", {
+  folder <- withr::local_tempdir()
+  python <- file.path(folder, "python3")
+  writeLines(c("#!/bin/sh", "exit 1"), python)
+  Sys.chmod(python, "755")
+  out <- run_r(
+    c(
+      sprintf("Sys.setenv(PATH = paste(%s, Sys.getenv('PATH'), sep = ':'))", deparse(folder)),
+      "cat(is.character(layernorm:::planned_python()$problem))"
+    ),
+    c(RETICULATE_PYTHON = python)
   )
-  for (value in c(NA, "no")) {
-    env <- c(RETICULATE_PYTHON = "/no/such/python", RETICULATE_USE_MANAGED_VENV = value)
-    expect_identical(run_r(code, env), if (is.na(value)) "unset" else "no")
-  }
+  expect_identical(out, "TRUE")
 })

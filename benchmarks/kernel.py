@@ -1,0 +1,233 @@
+"""The bare kernel, on buffers allocated beforehand, beside PyTorch and beside a copy.
+
+python benchmarks/kernel.py [word ...]      only the rows whose name holds every word
+"""
+
+import ctypes
+import functools
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from rows import Row, paired, table
+
+THREADS = 2
+PACKAGE = Path(importlib.util.find_spec("py_layernorm").origin).parent  # Keras need not load
+FOLDER = Path(os.environ.get("PY_LAYERNORM_NATIVE", PACKAGE / "native"))
+LIBRARY = FOLDER / "libpy_layernorm_kernel.so"
+NUMBERS = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3}
+
+# Calls between two looks at the clock take at least about this many bytes' worth of work.
+BATCH_BYTES = 4 << 20
+
+
+class Pair:
+    """One shape [outer, n, inner], with buffers for every call that is measured."""
+
+    def __init__(self, library: ctypes.CDLL, outer: int, n: int, inner=1, dtype=torch.float32):
+        self.library = library
+        self.shape = (outer, n, inner)
+        generator = torch.Generator().manual_seed(0)
+        self.x = torch.randn(self.shape, generator=generator).to(dtype)
+        self.dy = torch.randn(self.shape, generator=generator).to(dtype)
+        self.y = torch.empty_like(self.x)
+        self.gamma = torch.randn(n, generator=generator)
+        self.beta = torch.randn(n, generator=generator)
+        self.dgamma, self.dbeta = torch.empty(2, n)
+        self.mean, self.rstd = torch.empty(2, outer * inner, dtype=torch.float64)
+        self.calls = max(1, BATCH_BYTES // (self.x.numel() * self.x.element_size()))
+
+    def ours_forward(self) -> Callable[[], object]:
+        return self._bind(
+            self.library.py_layernorm_forward, self.x, self.gamma, self.beta, 1e-3,
+            self.y, self.mean, self.rstd,
+        )  # fmt: skip
+
+    def ours_backward(self) -> Callable[[], object]:
+        self.ours_forward()()
+        return self._bind(
+            self.library.py_layernorm_backward, self.dy, self.x, self.gamma, self.mean,
+            self.rstd, self.y, self.dgamma, self.dbeta,
+        )  # fmt: skip
+
+    def _bind(self, function, *arguments) -> Callable[[], object]:
+        converted = [
+            ctypes.c_double(a) if isinstance(a, float) else ctypes.c_void_p(a.data_ptr())
+            for a in arguments
+        ]
+        sizes = [ctypes.c_int64(length) for length in self.shape]
+        return functools.partial(function, NUMBERS[self.x.dtype], *sizes, *converted)
+
+    def torch_forward(self) -> Callable[[], object]:
+        x = self.x.squeeze(-1)
+        gamma, beta = self.gamma.to(x.dtype), self.beta.to(x.dtype)
+        return lambda: torch.nn.functional.layer_norm(x, x.shape[1:], gamma, beta, 1e-3)
+
+    def torch_permuted(self) -> Callable[[], object]:
+        """The axis moved last and back, contiguous both times."""
+
+        def call():
+            moved = self.x.permute(0, 2, 1).contiguous()
+            y = torch.nn.functional.layer_norm(moved, moved.shape[-1:], self.gamma, self.beta, 1e-3)
+            return y.permute(0, 2, 1).contiguous()
+
+        return call
+
+    def torch_backward(self) -> Callable[[], object]:
+        x, dy = self.x.squeeze(-1), self.dy.squeeze(-1)
+        gamma, beta = self.gamma.to(x.dtype), self.beta.to(x.dtype)
+        _, mean, rstd = torch.native_layer_norm(x, x.shape[1:], gamma, beta, 1e-3)
+        backward = torch.ops.aten.native_layer_norm_backward
+        return lambda: backward(dy, x, x.shape[1:], mean, rstd, gamma, beta, [True] * 3)
+
+    def copy(self) -> Callable[[], object]:
+        return lambda: self.y.copy_(self.x)
+
+
+def repeated(call: Callable[[], object], times: int) -> Callable[[], None]:
+    def calls():
+        for _ in range(times):
+            call()
+
+    return calls
+
+
+def load(isa: str | None = None) -> ctypes.CDLL:
+    """The library; with `isa`, one more copy of it, which takes that instruction set."""
+    path = LIBRARY
+    if isa:
+        path = Path(torch.hub.get_dir()).parent / f"py_layernorm_{isa}_{os.getpid()}.so"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(LIBRARY.read_bytes())
+        os.environ["PY_LAYERNORM_ISA"] = isa
+    library = ctypes.CDLL(str(path))
+    library.py_layernorm_isa.restype = ctypes.c_char_p
+    library.py_layernorm_isa()
+    library.py_layernorm_set_threads(THREADS)
+    if isa:
+        del os.environ["PY_LAYERNORM_ISA"]
+        path.unlink()
+    return library
+
+
+def keep_pages() -> None:
+    """Freed memory stays with the process: PyTorch's outputs cost no page faults. glibc only."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt:
+        mallopt(-4, 0)  # M_MMAP_MAX
+        mallopt(-1, 1 << 30)  # M_TRIM_THRESHOLD
+        mallopt(-2, 256 << 20)  # M_TOP_PAD
+
+
+def compare(section, name, peer, pair, ours, theirs, limit) -> Row:
+    a, b, ratio = paired(repeated(ours, pair.calls), repeated(theirs, pair.calls))
+    microseconds = 1e6 / pair.calls
+    return Row(section, name, peer, b * microseconds, a * microseconds, ratio, limit, "us")
+
+
+def last_axis(library) -> Iterator[Row]:
+    section = "kernel: float32, last axis"
+    for (rows, n), forward, copy, backward in (
+        ((4096, 768), 0.70, 1.4, 0.55),
+        ((8192, 1024), 0.70, 1.1, 0.55),
+        ((4096, 64), 0.25, 2.3, 0.20),
+        ((256, 64), 0.25, 2.3, 0.20),
+        ((64, 65536), 0.70, 1.1, 0.75),
+    ):
+        pair = Pair(library, rows, n)
+        name = f"({rows}, {n})"
+        ours = pair.ours_forward()
+        yield compare(
+            section, f"{name} forward", "PyTorch", pair, ours, pair.torch_forward(), forward
+        )
+        yield compare(section, f"{name} forward", "copy", pair, ours, pair.copy(), copy)
+        ours = pair.ours_backward()
+        yield compare(
+            section, f"{name} backward", "PyTorch", pair, ours, pair.torch_backward(), backward
+        )
+
+
+def half_precision(library) -> Iterator[Row]:
+    for dtype in (torch.bfloat16, torch.float16):
+        pair = Pair(library, 4096, 768, dtype=dtype)
+        name = f"(4096, 768) {str(dtype).removeprefix('torch.')} forward"
+        yield compare(
+            "kernel: half precision", name, "PyTorch", pair, pair.ours_forward(),
+            pair.torch_forward(), 0.65,
+        )  # fmt: skip
+
+
+def other_axes(library) -> Iterator[Row]:
+    for name, shape in (
+        ("axis 1 of (32, 64, 56, 56)", (32, 64, 56 * 56)),
+        ("axes [1, 2] of (32, 56, 56, 64)", (32, 56 * 56, 64)),
+    ):
+        pair = Pair(library, *shape)
+        section = "kernel: float32, other axes"
+        ours = pair.ours_forward()
+        yield compare(section, name, "PyTorch, permuted", pair, ours, pair.torch_permuted(), 0.20)
+        yield compare(section, name, "copy", pair, ours, pair.copy(), 1.7)
+
+
+def instruction_sets(library) -> Iterator[Row]:
+    for isa in ("avx2", "baseline"):
+        other = load(isa)
+        if other.py_layernorm_isa().decode() != isa:
+            continue
+        for shape in ((4096, 768, 1), (4096, 64, 1), (64, 65536, 1), (32, 64, 3136)):
+            best = Pair(library, *shape)
+            pair = Pair(other, *shape)
+            for direction in ("forward", "backward"):
+                yield compare(
+                    "kernel: instruction sets", f"{shape} {direction}, {isa}", "the best one",
+                    pair, getattr(pair, f"ours_{direction}")(),
+                    getattr(best, f"ours_{direction}")(), 2.5,
+                )  # fmt: skip
+
+
+def busy_processor(library) -> Iterator[Row]:
+    """Two threads while something else has one of two processors, beside one thread then."""
+    alone = load("")
+    alone.py_layernorm_set_threads(1)
+    processors = sorted(os.sched_getaffinity(0))[:THREADS]
+    burner = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        os.sched_setaffinity(burner.pid, processors[-1:])
+        for rows, n in ((4096, 768), (4096, 64)):
+            pair, single = Pair(library, rows, n), Pair(alone, rows, n)
+            for direction in ("forward", "backward"):
+                yield compare(
+                    "kernel: one of two processors busy", f"({rows}, {n}) {direction}",
+                    "one thread", pair, getattr(pair, f"ours_{direction}")(),
+                    getattr(single, f"ours_{direction}")(), 1.1,
+                )  # fmt: skip
+    finally:
+        burner.kill()
+        burner.wait()
+
+
+def rows() -> Iterator[Row]:
+    keep_pages()
+    torch.set_num_threads(THREADS)
+    library = load()
+    with torch.inference_mode():
+        for part in (last_axis, half_precision, other_axes, instruction_sets, busy_processor):
+            yield from part(library)
+
+
+def main() -> None:
+    found = []
+    words = sys.argv[1:]
+    for row in rows():
+        if all(word in f"{row.section} {row.name}" for word in words):
+            found.append(row)
+            print(f"  {row.name} | {row.peer}", file=sys.stderr, flush=True)
+    print(table(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""`accelerate` and `restore`: an existing model's layer normalisations made ours, and back."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+
+from py_layernorm import checks
+from py_layernorm.layer import LayerNormalization
+
+KERAS_LAYER = keras.layers.LayerNormalization
+
+
+@dataclass
+class Report:
+    """What `accelerate` or `restore` did: the paths of the layers that changed, and of those left.
+
+    Example:
+
+    >>> report = Report("accelerated", changed=["model/norm"])
+    >>> print(report)
+    1 layer accelerated: model/norm
+    """
+
+    verb: str
+    changed: list[str] = field(default_factory=list)
+    left: dict[str, str] = field(default_factory=dict)  # path: why
+
+    def __str__(self) -> str:
+        count = f"{len(self.changed)} layer{'s' * (len(self.changed) != 1)} {self.verb}"
+        lines = [f"{count}: {', '.join(self.changed)}" if self.changed else count]
+        lines += [f"left as it was: {path}, because {why}" for path, why in self.left.items()]
+        return "\n".join(lines)
+
+
+def accelerate(model: keras.Model) -> Report:
+    """Make every Keras layer normalisation in `model` ours, in place.
+
+    The layers stay the same objects, with the same weights, names and place in the graph; the
+    optimizer keeps its state; layers inside nested models and composite layers are reached too.
+    Compiled training, test and predict functions are made anew at their next use. Functions of
+    your own that were traced before (`tf.function`) keep what they were traced with.
+
+    Args:
+        model: A Keras model, built or not.
+
+    Returns:
+        A `Report`: `changed`, the paths of the layers that are now ours, and `left`, those that
+        are not, each with the reason: `rms_scaling`, a subclass with code of its own, or an
+        `axis` that mixes signs, for which Keras orders `gamma` wrongly.
+
+    Raises:
+        TypeError: if `model` is no Keras model. The model is then, and after any other failure,
+            as it was.
+
+    Example:
+
+    >>> import keras
+    >>> from py_layernorm import accelerate
+    >>> layers = [keras.Input((4,)), keras.layers.LayerNormalization(name="norm")]
+    >>> print(accelerate(keras.Sequential(layers, name="model")))
+    1 layer accelerated: model/norm
+    """
+    return _change(model, "accelerated", LayerNormalization, _why_not_accelerate)
+
+
+def restore(model: keras.Model) -> Report:
+    """Make every layer normalisation of ours in `model` Keras's own, in place: `accelerate` undone.
+
+    A model saved afterwards loads where `py_layernorm` is not installed.
+
+    Args:
+        model: A Keras model, built or not.
+
+    Returns:
+        A `Report`: `changed`, the paths of the layers that are now Keras's, and `left`, those that
+        are not, each with the reason: `param_axis`, which Keras's layer does not have, or a
+        subclass with code of its own.
+
+    Raises:
+        TypeError: if `model` is no Keras model. The model is then, and after any other failure,
+            as it was.
+
+    Example:
+
+    >>> import keras
+    >>> from py_layernorm import layer_layer_normalization, restore
+    >>> model = keras.Sequential([keras.Input((4,))], name="model")
+    >>> print(restore(layer_layer_normalization(model, name="norm")))
+    1 layer restored: model/norm
+    """
+    return _change(model, "restored", KERAS_LAYER, _why_not_restore)
+
+
+def _why_not_accelerate(layer: keras.layers.Layer) -> str | None:
+    """None for a Keras layer to change, "" for a layer that is no concern, else the reason."""
+    if not isinstance(layer, KERAS_LAYER) or isinstance(layer, LayerNormalization):
+        return ""
+    if type(layer) is not KERAS_LAYER:
+        return f"{type(layer).__name__} is a subclass with code of its own"
+    if getattr(layer, "rms_scaling", False):
+        return "rms_scaling is not layer normalisation"
+    if not isinstance(layer.axis, int) and min(layer.axis) < 0 <= max(layer.axis):
+        return f"Keras orders gamma and beta wrongly for axis={list(layer.axis)}"
+    return None
+
+
+def _why_not_restore(layer: keras.layers.Layer) -> str | None:
+    """Like `_why_not_accelerate`, for the way back."""
+    if not isinstance(layer, LayerNormalization):
+        return ""
+    if type(layer) is not LayerNormalization:
+        return f"{type(layer).__name__} is a subclass with code of its own"
+    if layer.param_axis is not None:
+        return f"Keras's layer has no param_axis, here {layer.param_axis}"
+    return None
+
+
+def _change(
+    model: keras.Model,
+    verb: str,
+    wanted: type[keras.layers.Layer],
+    why_not: Callable[[keras.layers.Layer], str | None],
+) -> Report:
+    """Change the class of every layer for which `why_not` says None, or of none.
+
+    The class is all that differs: our layer adds no state to Keras's. Replacing the objects
+    instead would miss those that composite layers and users hold, and Functional's graph.
+    """
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"model must be a Keras model. {checks.received('model', model)}")
+    layers: list[Any] = model._flatten_layers()  # public `layers` stops at composite layers
+    report = Report(verb)
+    changing = []
+    for layer in layers:
+        why = why_not(layer)
+        if why is None:
+            changing.append(layer)
+        elif why:
+            report.left[layer.path] = why
+    before = [(layer, type(layer)) for layer in changing]
+    try:
+        for layer in changing:
+            layer.__class__ = wanted
+            report.changed.append(layer.path)
+    except BaseException:
+        for layer, its_class in before:
+            layer.__class__ = its_class
+        raise
+    for part in layers:
+        if changing and isinstance(part, keras.Model):
+            part.train_function = part.test_function = part.predict_function = None
+    return report

@@ -1,0 +1,87 @@
+// The backward pass over rows too long for one thread's cache: first the sums, tile by tile of
+// columns over some rows at a time; then dx, tile by tile of each row.
+#pragma once
+
+#include "backward.h"
+
+namespace py_layernorm {
+namespace ISA {
+namespace {
+
+// A task is a tile of columns.
+template <class T>
+void backward_long_sums(const Backward& b, int64_t begin, int64_t end) {
+  using C = Compute<T>;
+  const BackwardOf<T> a(b);
+  const Stand<C> ones(1, a.gamma ? 0 : kChunk);
+  const int64_t tiles = ceil_div(b.n, kTile);
+  for (int64_t tile = begin; tile < end; ++tile) {
+    const int64_t j = tile * kTile, n = smaller(kTile, b.n - j);
+    const C* gamma = a.gamma ? a.gamma + j : nullptr;
+    double* dgamma = b.sums + j;
+    double* dbeta = b.sums + padded(b.n) + j;
+    ColumnSums<C, kTile> sums(dgamma, dbeta, n);
+    for (int64_t row = b.first; row < b.last;) {
+      const T* dy[kTogether<C>];
+      const T* x[kTogether<C>];
+      Row<C> rows[kTogether<C>];
+      double sum_g[kTogether<C>], sum_gx[kTogether<C>];
+      int count = 0;
+      for (; row + count < b.last && count < kTogether<C>; ++count) {
+        const int64_t i = row + count;
+        if (!rstd_in_range(C(), b.rstd[i])) break;
+        dy[count] = a.dy + i * b.n + j;
+        x[count] = a.x + i * b.n + j;
+        rows[count] = row_of<C>(b.mean[i], b.rstd[i]);
+      }
+      double* part = b.partial + (row - b.first) * 2 * tiles + tile;
+      if (count == 0) {
+        add_in_double(a.dy + row * b.n + j, a.x + row * b.n + j, gamma, n, 1, b.mean[row],
+                      b.rstd[row], dgamma, dbeta, part, part + tiles);
+        ++row;
+        continue;
+      }
+      if (count == kTogether<C>) {
+        add_columns<T, kTogether<C>>(dy, x, rows, gamma, ones.chunk, n, sums.dgamma, sums.dbeta, sum_g, sum_gx);
+      } else {
+        for (int r = 0; r < count; ++r)
+          add_columns<T, 1>(dy + r, x + r, rows + r, gamma, ones.chunk, n, sums.dgamma, sums.dbeta, sum_g + r,
+                            sum_gx + r);
+      }
+      for (int r = 0; r < count; ++r, part += 2 * tiles) {
+        part[0] = sum_g[r];
+        part[tiles] = sum_gx[r];
+      }
+      row += count;
+      sums.count(count);
+    }
+    sums.fold();
+  }
+}
+
+// A task is a tile of a row of [first, last); the row's sums are in its first tile's place.
+template <class T>
+void backward_long_dx(const Backward& b, int64_t begin, int64_t end) {
+  using C = Compute<T>;
+  const BackwardOf<T> a(b);
+  const Stand<C> ones(1, a.gamma ? 0 : kChunk);
+  const int64_t tiles = ceil_div(b.n, kTile);
+  for (int64_t task = begin; task < end; ++task) {
+    const int64_t i = task / tiles, row = b.first + i, j = task % tiles * kTile;
+    const int64_t n = smaller(kTile, b.n - j), at = row * b.n + j;
+    const C* gamma = a.gamma ? a.gamma + j : nullptr;
+    const double sum_g = b.partial[i * 2 * tiles], sum_gx = b.partial[i * 2 * tiles + tiles];
+    if (rstd_in_range(C(), b.rstd[row])) {
+      write_dx(a.dy + at, a.x + at, gamma, ones.chunk, n, row_of<C>(b.mean[row], b.rstd[row]),
+               slope_of<C>(sum_g, sum_gx, b.n), a.dx + at, b.streaming);
+    } else {
+      write_dx_in_double(a.dy + at, a.x + at, gamma, n, 1, b.mean[row], b.rstd[row],
+                         sum_g / b.n, sum_gx / b.n, a.dx + at);
+    }
+  }
+  if (b.streaming) end_streaming();
+}
+
+}  // namespace
+}  // namespace ISA
+}  // namespace py_layernorm

@@ -1,0 +1,140 @@
+// The backward pass over an axis that is not the last: strips of neighbouring columns.
+#pragma once
+
+#include "backward.h"
+
+namespace py_layernorm {
+namespace ISA {
+namespace {
+
+// kVectors vectors' worth of columns, `columns` of them in use, at column i of outer index o:
+// writes their dx, and adds to the block's dgamma and dbeta, [n] each.
+template <class T, int kVectors>
+void backward_columns(const Backward& b, int64_t o, int64_t i, int64_t columns, double* dgamma,
+                      double* dbeta) {
+  using C = Compute<T>;
+  using V = Vec<C>;
+  constexpr int kWidth = kLanes<C>;
+  constexpr int kColumns = kVectors * kWidth;
+  const BackwardOf<T> a(b);
+  const int64_t n = b.n, inner = b.inner;
+  const T* dy = a.dy + o * n * inner + i;
+  const T* x = a.x + o * n * inner + i;
+  T* dx = a.dx + o * n * inner + i;
+
+  // Columns that C cannot hold are done first, in double, and left alone after that.
+  C m[kColumns] = {}, r[kColumns] = {}, cr[kColumns] = {}, use[kColumns] = {};
+  bool all_held = true;
+  for (int64_t c = 0; c < columns; ++c) {
+    const double mean = b.mean[o * inner + i + c], rstd = b.rstd[o * inner + i + c];
+    if (rstd_in_range(C(), rstd)) {
+      const Row<C> row = row_of<C>(mean, rstd);
+      m[c] = row.m;
+      r[c] = row.r;
+      cr[c] = row.cr;
+      use[c] = 1;
+    } else {
+      all_held = false;
+      double sum_g, sum_gx;
+      add_in_double(dy + c, x + c, a.gamma, n, inner, mean, rstd, dgamma, dbeta, &sum_g, &sum_gx);
+      write_dx_in_double(dy + c, x + c, a.gamma, n, inner, mean, rstd, sum_g / n, sum_gx / n,
+                         dx + c);
+    }
+  }
+  V mv[kVectors], rv[kVectors], crv[kVectors];
+  Mask<C> held[kVectors];
+  for (int v = 0; v < kVectors; ++v) {
+    mv[v] = load(m + v * kWidth);
+    rv[v] = load(r + v * kWidth);
+    crv[v] = load(cr + v * kWidth);
+    held[v] = load(use + v * kWidth) != 0;
+  }
+  const int64_t left = kVectors > 1 ? kWidth : columns;
+  const auto read = [&](const T* p, int64_t k, int v) {
+    const V value = load(p + k * inner + v * kWidth, left);
+    return all_held ? value : (held[v] ? value : V{});
+  };
+  // The lanes past `columns` have x = 0 and r = 0, and so xhat = 0.
+  const auto xhat_at = [&](int64_t k, int v) { return (read(x, k, v) - mv[v]) * rv[v] - crv[v]; };
+
+  double sum_g[kColumns] = {}, sum_gx[kColumns] = {};
+  for (int64_t k = 0; k < n;) {
+    // kWidth elements of each column at a time, whose sums across the columns are added crosswise.
+    const int64_t count = smaller(kWidth, n - k);
+    V g_part[kVectors] = {}, gx_part[kVectors] = {};
+    V across_dgamma[kWidth] = {}, across_dbeta[kWidth] = {};
+    for (int64_t l = 0; l < count; ++l) {
+      const C gamma = a.gamma ? a.gamma[k + l] : 1;
+      V dgamma_k = {}, dbeta_k = {};
+      for (int v = 0; v < kVectors; ++v) {
+        const V d = read(dy, k + l, v);
+        const V xhat = xhat_at(k + l, v);
+        const V g = d * gamma;
+        dgamma_k += d * xhat;
+        dbeta_k += d;
+        g_part[v] += g;
+        gx_part[v] += g * xhat;
+      }
+      across_dgamma[l] = dgamma_k;
+      across_dbeta[l] = dbeta_k;
+    }
+    C sums[2][kWidth];
+    store(sums[0], sum_each<C, kWidth>(across_dgamma));
+    store(sums[1], sum_each<C, kWidth>(across_dbeta));
+    for (int64_t l = 0; l < count; ++l) {
+      dgamma[k + l] += sums[0][l];
+      dbeta[k + l] += sums[1][l];
+    }
+    for (int v = 0; v < kVectors; ++v) {
+      add_lanes<C>(sum_g + v * kWidth, g_part[v]);
+      add_lanes<C>(sum_gx + v * kWidth, gx_part[v]);
+    }
+    k += count;
+  }
+
+  C k1[kColumns], k1_rest[kColumns], k2[kColumns];
+  for (int c = 0; c < kColumns; ++c) {
+    const Slope<C> slope = slope_of<C>(sum_g[c], sum_gx[c], n);
+    k1[c] = slope.k1;
+    k1_rest[c] = slope.k1_rest;
+    k2[c] = slope.k2;
+  }
+  for (int64_t k = 0; k < n; ++k) {
+    const C gamma = a.gamma ? a.gamma[k] : 1;
+    for (int v = 0; v < kVectors; ++v) {
+      const int64_t at = k * inner + v * kWidth;
+      const V g = read(dy, k, v) * gamma;
+      V out = ((g - load(k1 + v * kWidth)) -
+               (xhat_at(k, v) * load(k2 + v * kWidth) + load(k1_rest + v * kWidth))) *
+              rv[v];
+      if (!all_held) out = held[v] ? out : load(dx + at, left);
+      store(dx + at, out, left);
+    }
+  }
+}
+
+// A task is a block of `block` strips.
+template <class T>
+void backward_block_strips(const Backward& b, int64_t begin, int64_t end) {
+  constexpr int64_t kWidth = kLanes<Compute<T>>;
+  const int64_t strips = ceil_div(b.inner, kStrip);
+  for (int64_t block = begin; block < end; ++block) {
+    double* dgamma = b.sums + block * 2 * padded(b.n);
+    double* dbeta = dgamma + padded(b.n);
+    for (int64_t k = 0; k < 2 * padded(b.n); ++k) dgamma[k] = 0;
+    const int64_t stop = smaller(b.outer * strips, (block + 1) * b.block);
+    for (int64_t strip = block * b.block; strip < stop; ++strip) {
+      const int64_t o = strip / strips;
+      int64_t i = strip % strips * kStrip;
+      const int64_t last = smaller(b.inner, i + kStrip);
+      for (; i + 4 * kWidth <= last; i += 4 * kWidth)
+        backward_columns<T, 4>(b, o, i, 4 * kWidth, dgamma, dbeta);
+      for (; i < last; i += kWidth)
+        backward_columns<T, 1>(b, o, i, smaller(kWidth, last - i), dgamma, dbeta);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace ISA
+}  // namespace py_layernorm

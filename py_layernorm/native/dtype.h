@@ -1,0 +1,157 @@
+// The element types: how a vector of each is read as, and written from, the type that is computed
+// in: double for double, float for the others. 16-bit results are rounded once, to nearest even.
+#pragma once
+
+#include "simd.h"
+
+namespace py_layernorm {
+namespace ISA {
+namespace {
+
+struct bfloat16 {
+  std::uint16_t bits;
+};
+struct float16 {
+  std::uint16_t bits;
+};
+
+template <class T>
+struct ComputeType {
+  using type = float;
+};
+template <>
+struct ComputeType<double> {
+  using type = double;
+};
+template <class T>
+using Compute = typename ComputeType<T>::type;
+
+typedef std::uint32_t Words __attribute__((vector_size(kBytes)));
+typedef std::uint16_t Halves __attribute__((vector_size(kBytes / 2)));
+
+INLINE Words bits_of(Vec<float> v) { return load_bits<Words>(&v); }
+INLINE Vec<float> floats_of(Words w) { return load_bits<Vec<float>>(&w); }
+
+INLINE Vec<float> load(const float* p) { return load_bits<Vec<float>>(p); }
+INLINE Vec<double> load(const double* p) { return load_bits<Vec<double>>(p); }
+INLINE void store(float* p, Vec<float> v) { std::memcpy(p, &v, sizeof v); }
+INLINE void store(double* p, Vec<double> v) { std::memcpy(p, &v, sizeof v); }
+
+// A bfloat16 is the upper half of a float.
+INLINE Vec<float> load(const bfloat16* p) {
+  return floats_of(__builtin_convertvector(load_bits<Halves>(p), Words) << 16);
+}
+INLINE void store(bfloat16* p, Vec<float> v) {
+  const Words w = bits_of(v);
+  const Words even = w + 0x7fff + ((w >> 16) & 1);
+  const Words rounded = v == v ? even : (w | 0x400000);  // a NaN stays one
+  const Halves h = __builtin_convertvector(rounded >> 16, Halves);
+  std::memcpy(p, &h, sizeof h);
+}
+
+#if defined(__AVX512F__)
+INLINE Vec<float> load(const float16* p) {
+  return (Vec<float>)_mm512_cvtph_ps(load_bits<__m256i>(p));
+}
+INLINE void store(float16* p, Vec<float> v) {
+  const __m256i h = _mm512_cvtps_ph((__m512)v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  std::memcpy(p, &h, sizeof h);
+}
+#elif defined(__F16C__)
+INLINE Vec<float> load(const float16* p) {
+  return (Vec<float>)_mm256_cvtph_ps(load_bits<__m128i>(p));
+}
+INLINE void store(float16* p, Vec<float> v) {
+  const __m128i h = _mm256_cvtps_ph((__m256)v, _MM_FROUND_TO_NEAREST_INT);
+  std::memcpy(p, &h, sizeof h);
+}
+#else
+// Without an instruction for it: exponent and mantissa are moved to their places in a float, and
+// one multiplication by a power of two mends the exponent's bias, subnormals included.
+INLINE Vec<float> load(const float16* p) {
+  const Words h = __builtin_convertvector(load_bits<Halves>(p), Words);
+  const Words sign = (h & 0x8000) << 16;
+  const Vec<float> small = floats_of((h & 0x7fff) << 13) * 0x1p112f;
+  const Words magnitude = bits_of(small);
+  const Words special = (h & 0x7c00) == 0x7c00 ? magnitude | 0x7f800000 : magnitude;
+  return floats_of(special | sign);
+}
+INLINE void store(float16* p, Vec<float> v) {
+  const Words w = bits_of(v);
+  const Words magnitude = w & 0x7fffffff;
+  // Normal results: rebias, round to nearest even on the 13 bits that go.
+  const Words normal = (magnitude - (112u << 23) + 0xfff + ((magnitude >> 13) & 1)) >> 13;
+  // Subnormal results: adding 0.5 makes the float unit round at the right place.
+  const Words subnormal = bits_of(floats_of(magnitude) + 0.5f) - bits_of(splat(0.5f));
+  const Words finite = magnitude < (113u << 23) ? subnormal : normal;
+  const Words infinite = magnitude > 0x7f800000 ? Words{} + 0x7e00 : Words{} + 0x7c00;
+  const Words h = (magnitude >= 0x477ff000 ? infinite : finite) | ((w >> 16) & 0x8000);
+  const Halves out = __builtin_convertvector(h, Halves);
+  std::memcpy(p, &out, sizeof out);
+}
+#endif
+
+// A store past the cache, which saves reading the line that is overwritten. There is no portable
+// way to say this to GCC, hence the intrinsics. p must be aligned to a vector's size.
+#if defined(__AVX512F__)
+INLINE void stream(float* p, Vec<float> v) { _mm512_stream_ps(p, (__m512)v); }
+#elif defined(__AVX2__)
+INLINE void stream(float* p, Vec<float> v) { _mm256_stream_ps(p, (__m256)v); }
+#elif defined(__SSE2__)
+INLINE void stream(float* p, Vec<float> v) { _mm_stream_ps(p, (__m128)v); }
+#endif
+template <class T>
+INLINE void stream(T* p, Vec<Compute<T>> v) {
+  store(p, v);
+}
+INLINE void end_streaming() {
+#if defined(__SSE2__)
+  _mm_sfence();
+#endif
+}
+
+// Up to a whole vector: `left` elements remain, and lanes past them read as 0.
+template <class T>
+INLINE Vec<Compute<T>> load(const T* p, int64_t left) {
+  constexpr int kWidth = kLanes<Compute<T>>;
+  if (left >= kWidth) return load(p);
+  T part[kWidth] = {};
+  for (int64_t i = 0; i < left; ++i) part[i] = p[i];
+  return load(part);
+}
+template <class T>
+INLINE void store(T* p, Vec<Compute<T>> v, int64_t left) {
+  constexpr int kWidth = kLanes<Compute<T>>;
+  if (left >= kWidth) return store(p, v);
+  T part[kWidth];
+  store(part, v);
+  for (int64_t i = 0; i < left; ++i) p[i] = part[i];
+}
+
+// To y, past the cache or not.
+template <bool kStreaming, class T>
+INLINE void write(T* y, Vec<Compute<T>> v, int64_t left) {
+  if constexpr (kStreaming) {
+    stream(y, v);
+  } else {
+    store(y, v, left);
+  }
+}
+
+// One element, by way of a vector, so that there is one conversion of each kind.
+INLINE double load_one(const float* p) { return *p; }
+INLINE double load_one(const double* p) { return *p; }
+template <class T>
+INLINE double load_one(const T* p) {
+  return load(p, 1)[0];
+}
+INLINE void store_one(float* p, double value) { *p = static_cast<float>(value); }
+INLINE void store_one(double* p, double value) { *p = value; }
+template <class T>
+INLINE void store_one(T* p, double value) {
+  store(p, splat(static_cast<float>(value)), 1);
+}
+
+}  // namespace
+}  // namespace ISA
+}  // namespace py_layernorm

@@ -1,0 +1,115 @@
+// The forward pass over an axis that is not the last: strips of neighbouring columns, of which
+// each lane of a vector holds one row's element.
+#pragma once
+
+#include "forward.h"
+
+namespace py_layernorm {
+namespace ISA {
+namespace {
+
+// A column's elements run over this many vectors before the float sum is folded into double.
+constexpr int64_t kColumnChunk = 32;
+
+// kVectors vectors' worth of columns at column i of outer index o; of a single vector, `columns` are
+// in use.
+template <class T, int kVectors>
+void forward_columns(const Forward& f, int64_t o, int64_t i, int64_t columns) {
+  using C = Compute<T>;
+  using V = Vec<C>;
+  constexpr int kWidth = kLanes<C>;
+  constexpr int kColumns = kVectors * kWidth;
+  const ForwardOf<T> a(f);
+  const int64_t n = f.n, inner = f.inner;
+  const T* x = a.x + o * n * inner + i;
+  T* y = a.y + o * n * inner + i;
+
+  const int64_t left = kVectors > 1 ? kWidth : columns;  // of a vector: only one alone may be less
+  double sum[kColumns] = {}, sum2[kColumns] = {};
+  for (int64_t k = 0; k < n;) {
+    const int64_t end = smaller(n, k + kColumnChunk);
+    V part[kVectors] = {};
+    for (; k < end; ++k)
+      for (int v = 0; v < kVectors; ++v)
+        part[v] += load(x + k * inner + v * kWidth, left);
+    for (int v = 0; v < kVectors; ++v) add_lanes<C>(sum + v * kWidth, part[v]);
+  }
+  C m[kColumns];
+  V mv[kVectors];
+  for (int c = 0; c < kColumns; ++c) {
+    m[c] = static_cast<C>(sum[c] / n);
+    sum[c] = 0;
+  }
+  for (int v = 0; v < kVectors; ++v) mv[v] = load(m + v * kWidth);
+  for (int64_t k = 0; k < n;) {
+    const int64_t end = smaller(n, k + kColumnChunk);
+    V part[kVectors] = {}, part2[kVectors] = {};
+    for (; k < end; ++k)
+      for (int v = 0; v < kVectors; ++v) {
+        const V d = load(x + k * inner + v * kWidth, left) - mv[v];
+        part[v] += d;
+        part2[v] += d * d;
+      }
+    for (int v = 0; v < kVectors; ++v) {
+      add_lanes<C>(sum + v * kWidth, part[v]);
+      add_lanes<C>(sum2 + v * kWidth, part2[v]);
+    }
+  }
+
+  double mean[kColumns], rstd[kColumns];
+  bool held[kColumns];
+  for (int c = 0; c < kColumns; ++c)
+    held[c] = statistics_of(m[c], sum[c], sum2[c], n, f.epsilon, &mean[c], &rstd[c]);
+  bool all_held = true;
+  for (int64_t c = 0; c < columns; ++c) {
+    if (!held[c]) {
+      all_held = false;
+      normalise_in_double(x + c, a.gamma, a.beta, n, inner, f.epsilon, y + c, &mean[c], &rstd[c]);
+    }
+    f.mean[o * inner + i + c] = mean[c];
+    f.rstd[o * inner + i + c] = rstd[c];
+  }
+
+  C r[kColumns], cr[kColumns], use[kColumns];
+  for (int c = 0; c < kColumns; ++c) {
+    const Row<C> row = row_of<C>(mean[c], rstd[c]);
+    m[c] = row.m;
+    r[c] = row.r;
+    cr[c] = row.cr;
+    use[c] = held[c];
+  }
+  V rv[kVectors], crv[kVectors];
+  for (int v = 0; v < kVectors; ++v) {
+    mv[v] = load(m + v * kWidth);
+    rv[v] = load(r + v * kWidth);
+    crv[v] = load(cr + v * kWidth);
+  }
+  for (int64_t k = 0; k < n; ++k) {
+    const C gamma = a.gamma ? a.gamma[k] : 1;
+    const C beta = a.beta ? a.beta[k] : 0;
+    for (int v = 0; v < kVectors; ++v) {
+      const int64_t at = k * inner + v * kWidth;
+      V out = ((load(x + at, left) - mv[v]) * rv[v] - crv[v]) * gamma + beta;
+      // What was done in double stays.
+      if (!all_held) out = load(use + v * kWidth) != 0 ? out : load(y + at, left);
+      store(y + at, out, left);
+    }
+  }
+}
+
+template <class T>
+void forward_strips(const Forward& f, int64_t begin, int64_t end) {
+  constexpr int64_t kWidth = kLanes<Compute<T>>;
+  const int64_t strips = ceil_div(f.inner, kStrip);
+  for (int64_t task = begin; task < end; ++task) {
+    const int64_t o = task / strips;
+    int64_t i = task % strips * kStrip;
+    const int64_t last = smaller(f.inner, i + kStrip);
+    for (; i + 4 * kWidth <= last; i += 4 * kWidth) forward_columns<T, 4>(f, o, i, 4 * kWidth);
+    for (; i < last; i += kWidth) forward_columns<T, 1>(f, o, i, smaller(kWidth, last - i));
+  }
+}
+
+}  // namespace
+}  // namespace ISA
+}  // namespace py_layernorm

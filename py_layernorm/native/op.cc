@@ -1,0 +1,373 @@
+// Registers the kernel with TensorFlow as two ops, by its C API alone. Loading this library
+// (tf.load_op_library) is what registers them.
+//
+//   PyLayernorm(x: T, params: P * W) -> (y: T, mean: double, rstd: double)
+//   PyLayernormGrad(dy: T, x: T, gamma: P * W, mean: double, rstd: double)
+//       -> (dx: T, dgamma: G, dbeta: G)
+//
+// They normalise over the axes [axis_begin, axis_end) of x, which must be neighbours. W and G are
+// double where T is double, else float; G is apart from W because TensorFlow infers W from the
+// params, of which there may be none. gamma, beta, dgamma and dbeta have the shape of those axes;
+// dgamma without `scale`, dbeta without `center` are empty. mean and rstd are rank 1, one element
+// a row. epsilon_bits are the bits of a double, because float
+// attributes are single precision and would lose a small epsilon.
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <string>
+#include <vector>
+
+#include "kernel.h"
+#include "tf_c_api.h"
+
+namespace {
+
+using std::int64_t;
+using Shape = std::vector<int64_t>;
+
+struct DeleteStatus {
+  void operator()(TF_Status* s) const { TF_DeleteStatus(s); }
+};
+struct DeleteTensor {
+  void operator()(TF_Tensor* t) const { TF_DeleteTensor(t); }
+};
+struct DeleteShape {
+  void operator()(TF_ShapeHandle* h) const { TF_DeleteShapeHandle(h); }
+};
+using Status = std::unique_ptr<TF_Status, DeleteStatus>;
+using Tensor = std::unique_ptr<TF_Tensor, DeleteTensor>;
+using ShapeHandle = std::unique_ptr<TF_ShapeHandle, DeleteShape>;
+
+bool ok(const Status& status) { return TF_GetCode(status.get()) == TF_OK; }
+
+// Leaves an error in status; false, so that a check reads `return invalid(...)`.
+bool invalid(const Status& status, const std::string& message) {
+  TF_SetStatus(status.get(), TF_INVALID_ARGUMENT, message.c_str());
+  return false;
+}
+
+std::string text(const Shape& shape) {
+  std::string out = "[";
+  for (size_t i = 0; i < shape.size(); ++i)
+    out += (i ? ", " : "") + std::to_string(shape[i]);
+  return out + "]";
+}
+
+Shape shape_of(const Tensor& t) {
+  Shape shape(TF_NumDims(t.get()));
+  for (size_t i = 0; i < shape.size(); ++i) shape[i] = TF_Dim(t.get(), static_cast<int>(i));
+  return shape;
+}
+
+int64_t elements(const Shape& shape) {
+  int64_t product = 1;
+  for (const int64_t length : shape) product *= length;
+  return product;
+}
+
+int64_t size_of(TF_DataType type) { return type == TF_DOUBLE ? 8 : type == TF_FLOAT ? 4 : 2; }
+
+int kernel_dtype(TF_DataType type) {
+  switch (type) {
+    case TF_DOUBLE:
+      return PY_LAYERNORM_FLOAT64;
+    case TF_BFLOAT16:
+      return PY_LAYERNORM_BFLOAT16;
+    case TF_HALF:
+      return PY_LAYERNORM_FLOAT16;
+    default:
+      return PY_LAYERNORM_FLOAT32;
+  }
+}
+
+// One node's attributes.
+struct Attributes {
+  TF_DataType type, weight_type;
+  int64_t params, axis_begin, axis_end;
+  bool scale, center;
+  double epsilon;
+};
+
+bool read(TF_OpKernelConstruction* c, bool gradient, Attributes* a, const Status& status) {
+  int64_t epsilon_bits = 0;
+  unsigned char scale = 0, center = 0;
+  TF_Status* s = status.get();
+  TF_OpKernelConstruction_GetAttrType(c, "T", &a->type, s);
+  if (ok(status)) TF_OpKernelConstruction_GetAttrType(c, "W", &a->weight_type, s);
+  if (ok(status)) TF_OpKernelConstruction_GetAttrInt64(c, "P", &a->params, s);
+  if (ok(status)) TF_OpKernelConstruction_GetAttrInt64(c, "axis_begin", &a->axis_begin, s);
+  if (ok(status)) TF_OpKernelConstruction_GetAttrInt64(c, "axis_end", &a->axis_end, s);
+  if (ok(status)) TF_OpKernelConstruction_GetAttrInt64(c, "epsilon_bits", &epsilon_bits, s);
+  if (ok(status)) TF_OpKernelConstruction_GetAttrBool(c, "scale", &scale, s);
+  if (ok(status)) TF_OpKernelConstruction_GetAttrBool(c, "center", &center, s);
+  TF_DataType gradient_type = a->weight_type;
+  if (ok(status) && gradient) TF_OpKernelConstruction_GetAttrType(c, "G", &gradient_type, s);
+  if (!ok(status)) return false;
+  a->scale = scale;
+  a->center = center;
+  std::memcpy(&a->epsilon, &epsilon_bits, sizeof a->epsilon);
+
+  const TF_DataType due = a->type == TF_DOUBLE ? TF_DOUBLE : TF_FLOAT;
+  if ((a->params > 0 && a->weight_type != due) || (gradient && gradient_type != due))
+    return invalid(status, "gamma, beta and their gradients must be double where x is double, "
+                           "and float elsewhere");
+  a->weight_type = due;
+  if (a->axis_begin < 0 || a->axis_end <= a->axis_begin)
+    return invalid(status, "the axes must be 0 <= axis_begin < axis_end. Received: axis_begin=" +
+                               std::to_string(a->axis_begin) +
+                               ", axis_end=" + std::to_string(a->axis_end));
+  if (!gradient && a->params != a->scale + a->center)
+    return invalid(status, "params must hold gamma if scale, then beta if center. Received: " +
+                               std::to_string(a->params) + " tensors");
+  if (gradient && a->params > 1)
+    return invalid(status, "gamma must be one tensor or none. Received: " +
+                               std::to_string(a->params) + " tensors");
+  if (!(a->epsilon >= 0))
+    return invalid(status, "epsilon must be a number >= 0. Received: epsilon=" +
+                               std::to_string(a->epsilon));
+  return true;
+}
+
+template <bool kGradient>
+void* create(TF_OpKernelConstruction* c) {
+  const Status status(TF_NewStatus());
+  std::unique_ptr<Attributes> attributes(new Attributes);
+  if (read(c, kGradient, attributes.get(), status)) return attributes.release();
+  TF_OpKernelConstruction_Failure(c, status.get());
+  return nullptr;
+}
+
+void destroy(void* attributes) { delete static_cast<Attributes*>(attributes); }
+
+// x seen as [outer, n, inner].
+struct Geometry {
+  int64_t outer = 1, n = 1, inner = 1;
+  Shape normalised;  // the axes of n
+};
+
+bool geometry_of(const Attributes& a, const Shape& x, Geometry* g, const Status& status) {
+  const int64_t rank = static_cast<int64_t>(x.size());
+  if (a.axis_end > rank)
+    return invalid(status, "the axes [" + std::to_string(a.axis_begin) + ", " +
+                               std::to_string(a.axis_end) + ") are out of range for x of shape " +
+                               text(x));
+  for (int64_t axis = 0; axis < rank; ++axis) {
+    int64_t& part = axis < a.axis_begin ? g->outer : axis < a.axis_end ? g->n : g->inner;
+    part *= x[axis];
+  }
+  g->normalised.assign(x.begin() + a.axis_begin, x.begin() + a.axis_end);
+  return true;
+}
+
+bool check(const Tensor& t, const char* name, TF_DataType type, const Shape& shape,
+           const Status& status) {
+  if (TF_TensorType(t.get()) != type)
+    return invalid(status, std::string(name) + " has the wrong dtype");
+  const Shape own = shape_of(t);
+  if (own != shape)
+    return invalid(status, std::string(name) + " must have the shape " + text(shape) +
+                               ". Received: shape " + text(own));
+  return true;
+}
+
+Tensor input(TF_OpKernelContext* c, int index, const Status& status) {
+  TF_Tensor* t = nullptr;
+  TF_GetInput(c, index, &t, status.get());
+  return Tensor(t);
+}
+
+Tensor output(TF_OpKernelContext* c, int index, TF_DataType type, const Shape& shape,
+              const Status& status) {
+  return Tensor(TF_AllocateOutput(c, index, type, shape.data(), static_cast<int>(shape.size()),
+                                  elements(shape) * size_of(type), status.get()));
+}
+
+// Output 0 in the buffer of input 0, if nobody else holds that.
+Tensor output_in_place(TF_OpKernelContext* c, const Shape& shape, const Status& status) {
+  const int candidate = 0;
+  int forwarded = -1;
+  return Tensor(TF_ForwardInputOrAllocateOutput(c, &candidate, 1, 0, shape.data(),
+                                                static_cast<int>(shape.size()), &forwarded,
+                                                status.get()));
+}
+
+bool check(int kernel_status, const Status& status) {
+  if (kernel_status == PY_LAYERNORM_OK) return true;
+  const bool memory = kernel_status == PY_LAYERNORM_NO_MEMORY;
+  TF_SetStatus(status.get(), memory ? TF_RESOURCE_EXHAUSTED : TF_INVALID_ARGUMENT,
+               memory ? "out of memory in layer normalisation" : "invalid layer normalisation");
+  return false;
+}
+
+bool forward(const Attributes& a, TF_OpKernelContext* c, const Status& status) {
+  Tensor x = input(c, 0, status);
+  if (!ok(status)) return false;
+  const Shape shape = shape_of(x);
+  Geometry g;
+  if (!geometry_of(a, shape, &g, status)) return false;
+  if (!check(x, "x", a.type, shape, status)) return false;
+
+  Tensor gamma, beta;
+  int next = 1;
+  if (a.scale) {
+    gamma = input(c, next++, status);
+    if (!ok(status) || !check(gamma, "gamma", a.weight_type, g.normalised, status)) return false;
+  }
+  if (a.center) {
+    beta = input(c, next++, status);
+    if (!ok(status) || !check(beta, "beta", a.weight_type, g.normalised, status)) return false;
+  }
+
+  // The context keeps x's buffer alive. Our hold on it must go first, or it is not forwarded.
+  const void* x_data = TF_TensorData(x.get());
+  x.reset();
+  const Tensor y = output_in_place(c, shape, status);
+  if (!ok(status)) return false;
+  const Shape rows = {g.outer * g.inner};
+  const Tensor mean = output(c, 1, TF_DOUBLE, rows, status);
+  if (!ok(status)) return false;
+  const Tensor rstd = output(c, 2, TF_DOUBLE, rows, status);
+  if (!ok(status)) return false;
+  double* means = static_cast<double*>(TF_TensorData(mean.get()));
+  double* rstds = static_cast<double*>(TF_TensorData(rstd.get()));
+  if (g.n == 0)
+    for (int64_t r = 0; r < rows[0]; ++r) means[r] = rstds[r] = 0;
+  return check(
+      py_layernorm_forward(kernel_dtype(a.type), g.outer, g.n, g.inner, x_data,
+                           gamma ? TF_TensorData(gamma.get()) : nullptr,
+                           beta ? TF_TensorData(beta.get()) : nullptr, a.epsilon,
+                           TF_TensorData(y.get()), means, rstds),
+      status);
+}
+
+bool backward(const Attributes& a, TF_OpKernelContext* c, const Status& status) {
+  Tensor dy = input(c, 0, status);
+  if (!ok(status)) return false;
+  const Tensor x = input(c, 1, status);
+  if (!ok(status)) return false;
+  const Shape shape = shape_of(x);
+  Geometry g;
+  if (!geometry_of(a, shape, &g, status)) return false;
+  if (!check(dy, "dy", a.type, shape, status) || !check(x, "x", a.type, shape, status))
+    return false;
+
+  Tensor gamma;
+  int next = 2;
+  if (a.params) {
+    gamma = input(c, next++, status);
+    if (!ok(status) || !check(gamma, "gamma", a.weight_type, g.normalised, status)) return false;
+  }
+  const Shape rows = {g.outer * g.inner};
+  const Tensor mean = input(c, next++, status);
+  if (!ok(status) || !check(mean, "mean", TF_DOUBLE, rows, status)) return false;
+  const Tensor rstd = input(c, next++, status);
+  if (!ok(status) || !check(rstd, "rstd", TF_DOUBLE, rows, status)) return false;
+
+  const void* dy_data = TF_TensorData(dy.get());
+  dy.reset();  // as x in the forward pass
+  const Tensor dx = output_in_place(c, shape, status);
+  if (!ok(status)) return false;
+  const Shape none = {0};
+  const Tensor dgamma = output(c, 1, a.weight_type, a.scale ? g.normalised : none, status);
+  if (!ok(status)) return false;
+  const Tensor dbeta = output(c, 2, a.weight_type, a.center ? g.normalised : none, status);
+  if (!ok(status)) return false;
+  return check(
+      py_layernorm_backward(kernel_dtype(a.type), g.outer, g.n, g.inner, dy_data,
+                            TF_TensorData(x.get()), gamma ? TF_TensorData(gamma.get()) : nullptr,
+                            static_cast<const double*>(TF_TensorData(mean.get())),
+                            static_cast<const double*>(TF_TensorData(rstd.get())),
+                            TF_TensorData(dx.get()), a.scale ? TF_TensorData(dgamma.get()) : nullptr,
+                            a.center ? TF_TensorData(dbeta.get()) : nullptr),
+      status);
+}
+
+template <bool (*kPass)(const Attributes&, TF_OpKernelContext*, const Status&)>
+void compute(void* attributes, TF_OpKernelContext* c) {
+  const Status status(TF_NewStatus());
+  bool done = false;
+  try {
+    done = kPass(*static_cast<const Attributes*>(attributes), c, status);
+  } catch (const std::bad_alloc&) {
+    TF_SetStatus(status.get(), TF_RESOURCE_EXHAUSTED, "out of memory in layer normalisation");
+  }
+  if (!done) TF_OpKernelContext_Failure(c, status.get());
+}
+
+// Shapes as far as the C API lets a shape function see: it cannot read the axes. Every output must
+// be set, or the graph's optimizers fail.
+void copy_shape(TF_ShapeInferenceContext* c, int from, int to, TF_Status* status) {
+  const ShapeHandle shape(TF_NewShapeHandle());
+  TF_ShapeInferenceContextGetInput(c, from, shape.get(), status);
+  if (TF_GetCode(status) == TF_OK)
+    TF_ShapeInferenceContextSetOutput(c, to, shape.get(), status);
+}
+
+void infer_forward(TF_ShapeInferenceContext* c, TF_Status* status) {
+  TF_ShapeInferenceContextSetUnknownShape(c, status);
+  if (TF_GetCode(status) == TF_OK) copy_shape(c, 0, 0, status);
+  const size_t unknown = static_cast<size_t>(-1);  // TensorFlow's number for an unknown length
+  for (int i = 1; i < 3 && TF_GetCode(status) == TF_OK; ++i) {
+    const ShapeHandle vector(TF_ShapeInferenceContextVectorFromSize(c, unknown));
+    TF_ShapeInferenceContextSetOutput(c, i, vector.get(), status);
+  }
+}
+
+void infer_backward(TF_ShapeInferenceContext* c, TF_Status* status) {
+  TF_ShapeInferenceContextSetUnknownShape(c, status);
+  if (TF_GetCode(status) == TF_OK) copy_shape(c, 1, 0, status);
+}
+
+void add_attributes(TF_OpDefinitionBuilder* op) {
+  for (const char* spec :
+       {"T: {float, double, bfloat16, half}", "W: {float, double} = DT_FLOAT", "P: int >= 0", "scale: bool",
+        "center: bool", "axis_begin: int", "axis_end: int", "epsilon_bits: int"})
+    TF_OpDefinitionBuilderAddAttr(op, spec);
+}
+
+void report(const Status& status) {
+  if (!ok(status)) std::fprintf(stderr, "py_layernorm: %s\n", TF_Message(status.get()));
+}
+
+void define_ops() {
+  const Status status(TF_NewStatus());
+  TF_OpDefinitionBuilder* op = TF_NewOpDefinitionBuilder("PyLayernorm");
+  add_attributes(op);
+  for (const char* spec : {"x: T", "params: P * W"}) TF_OpDefinitionBuilderAddInput(op, spec);
+  for (const char* spec : {"y: T", "mean: double", "rstd: double"})
+    TF_OpDefinitionBuilderAddOutput(op, spec);
+  TF_OpDefinitionBuilderSetShapeInferenceFunction(op, infer_forward);
+  TF_RegisterOpDefinition(op, status.get());
+  report(status);
+
+  op = TF_NewOpDefinitionBuilder("PyLayernormGrad");
+  add_attributes(op);
+  TF_OpDefinitionBuilderAddAttr(op, "G: {float, double}");
+  for (const char* spec : {"dy: T", "x: T", "gamma: P * W", "mean: double", "rstd: double"})
+    TF_OpDefinitionBuilderAddInput(op, spec);
+  for (const char* spec : {"dx: T", "dgamma: G", "dbeta: G"})
+    TF_OpDefinitionBuilderAddOutput(op, spec);
+  TF_OpDefinitionBuilderSetShapeInferenceFunction(op, infer_backward);
+  TF_RegisterOpDefinition(op, status.get());
+  report(status);
+}
+
+void register_kernel(const char* op, TF_DataType type, void* (*create)(TF_OpKernelConstruction*),
+                     void (*compute)(void*, TF_OpKernelContext*)) {
+  const Status status(TF_NewStatus());
+  TF_KernelBuilder* builder = TF_NewKernelBuilder(op, "CPU", create, compute, destroy);
+  TF_KernelBuilder_TypeConstraint(builder, "T", type, status.get());
+  if (ok(status)) TF_RegisterKernelBuilder(op, builder, status.get());
+  report(status);
+}
+
+__attribute__((constructor)) void register_all() {
+  define_ops();
+  for (const TF_DataType type : {TF_FLOAT, TF_DOUBLE, TF_BFLOAT16, TF_HALF}) {
+    register_kernel("PyLayernorm", type, create<false>, compute<forward>);
+    register_kernel("PyLayernormGrad", type, create<true>, compute<backward>);
+  }
+}
+
+}  // namespace

@@ -1,0 +1,182 @@
+// What both passes know of a row, and the mathematics of one row at a time.
+#pragma once
+
+#include "dtype.h"
+#include "tasks.h"
+
+namespace py_layernorm {
+namespace ISA {
+namespace {
+
+// How a row is normalised: xhat = (x - m) * r - cr. The mean is carried in two parts, m + c,
+// because a float m alone is off by up to half a unit in its last place, which is most of the
+// spread of a row whose mean is a million times its spread.
+template <class C>
+struct Row {
+  C m, r, cr;
+};
+
+template <class C>
+INLINE Row<C> row_of(double mean, double rstd) {
+  const C m = static_cast<C>(mean);
+  const C c = static_cast<C>(mean - static_cast<double>(m));
+  const C r = static_cast<C>(rstd);
+  return {m, r, c * r};
+}
+
+// Whether squares of this row stay clear of overflow and underflow in C; not so for NaN.
+INLINE bool in_range(float, double spread) { return spread >= 1e-30 && spread <= 1e38; }
+INLINE bool in_range(double, double spread) { return spread >= 1e-280 && spread <= 1e300; }
+
+// The same, told from rstd.
+INLINE bool rstd_in_range(float, double rstd) { return rstd >= 1e-36 && rstd <= 1e36; }
+INLINE bool rstd_in_range(double, double rstd) { return rstd >= 1e-280 && rstd <= 1e280; }
+
+// mean and rstd of a row from the sums of d = x - m and of d^2. False: C could not hold them, and
+// the row is to be done by normalise_in_double.
+template <class C>
+INLINE bool statistics_of(C m, double sum_d, double sum_d2, double n, double epsilon, double* mean,
+                          double* rstd) {
+  const double c = sum_d / n;
+  const double d2 = sum_d2 / n;
+  const double var = d2 - c * c;
+  *mean = m + c;
+  *rstd = 1 / __builtin_sqrt((var < 0 ? 0 : var) + epsilon);
+  return in_range(C(), d2 + epsilon);
+}
+
+// What stands in for gamma or beta where there is none: a chunk of ones, or of zeros.
+template <class C>
+struct Stand {
+  alignas(64) C chunk[kChunk];
+  explicit Stand(C value, int64_t n) {
+    for (int64_t j = 0; j < smaller(n, kChunk); ++j) chunk[j] = value;
+  }
+};
+
+// step(j, elements) for vectors of n elements, the last perhaps not full. `elements` is a constant
+// in the others, so that they are loaded and stored plainly.
+template <int64_t kWidth, class Step>
+INLINE void for_vectors(int64_t n, const Step& step) {
+  int64_t j = 0;
+  for (; j + kWidth <= n; j += kWidth) step(j, kWidth);
+  if (j < n) step(j, n - j);
+}
+
+// Sums in four parts, because each addition waits for the one before it in its part.
+template <class C>
+struct Sum {
+  Vec<C> part[4] = {};
+  INLINE Vec<C> total() const { return (part[0] + part[1]) + (part[2] + part[3]); }
+};
+
+// step(part, j, elements): for_vectors, with the parts of a Sum by turns.
+template <int64_t kWidth, class Step>
+INLINE void for_parts(int64_t n, const Step& step) {
+  int64_t j = 0;
+  for (; j + 4 * kWidth <= n; j += 4 * kWidth)
+    for (int u = 0; u < 4; ++u) step(u, j + u * kWidth, kWidth);
+  for_vectors<kWidth>(n - j, [&](int64_t i, int64_t left) { step(0, j + i, left); });
+}
+
+// sum(x) of a chunk.
+template <class T>
+INLINE Vec<Compute<T>> sum_of_chunk(const T* x, int64_t n) {
+  using C = Compute<T>;
+  Sum<C> sum;
+  for_parts<kLanes<C>>(n, [&](int u, int64_t j, int64_t left) { sum.part[u] += load(x + j, left); });
+  return sum.total();
+}
+
+// sum(d) and sum(d^2) of a chunk, d = x - m.
+template <class T>
+INLINE void deviations_of_chunk(const T* x, int64_t n, Compute<T> m,
+                                Vec<Compute<T>>* sum_d, Vec<Compute<T>>* sum_d2) {
+  using C = Compute<T>;
+  Sum<C> sum, sum2;
+  for_parts<kLanes<C>>(n, [&](int u, int64_t j, int64_t left) {
+    const Vec<C> difference = load(x + j, left) - m;
+    const Vec<C> d = left < kLanes<C> ? first_lanes<C>(difference, left) : difference;
+    sum.part[u] += d;
+    sum2.part[u] += d * d;
+  });
+  *sum_d = sum.total();
+  *sum_d2 = sum2.total();
+}
+
+// The same sums of a segment, chunk by chunk, in double.
+template <class T>
+INLINE double sum_of(const T* x, int64_t n) {
+  Doubles total = {};
+  for (int64_t j = 0; j < n; j += kChunk) total += fold(sum_of_chunk(x + j, smaller(kChunk, n - j)));
+  return sum_lanes(total);
+}
+template <class T>
+INLINE void deviations_of(const T* x, int64_t n, Compute<T> m, double* sum_d, double* sum_d2) {
+  Doubles total = {}, total2 = {};
+  for (int64_t j = 0; j < n; j += kChunk) {
+    Vec<Compute<T>> sum, sum2;
+    deviations_of_chunk(x + j, smaller(kChunk, n - j), m, &sum, &sum2);
+    total += fold(sum);
+    total2 += fold(sum2);
+  }
+  *sum_d = sum_lanes(total);
+  *sum_d2 = sum_lanes(total2);
+}
+
+// y = ((x - m) * r - cr) * gamma + beta of a chunk. Gives sum(next) of the chunk that comes later:
+// writing one and reading the other at the same time keeps memory busy both ways.
+template <bool kStreaming, class T>
+INLINE Vec<Compute<T>> normalise_chunk(const T* x, const Compute<T>* gamma, const Compute<T>* beta,
+                                       int64_t n, Row<Compute<T>> row, T* y, const T* next) {
+  using C = Compute<T>;
+  Sum<C> sum;
+  for_parts<kLanes<C>>(n, [&](int u, int64_t j, int64_t left) {
+    const Vec<C> xhat = (load(x + j, left) - row.m) * row.r - row.cr;
+    sum.part[u] += load(next + j, left);
+    write<kStreaming>(y + j, xhat * load(gamma + j, left) + load(beta + j, left), left);
+  });
+  return sum.total();
+}
+
+// The row of n elements, `stride` apart, that float cannot hold the squares of (1e30, 1e-30), or
+// that
+// has
+template <class T>
+void normalise_in_double(const T* x, const Compute<T>* gamma, const Compute<T>* beta, int64_t n,
+                         int64_t stride, double epsilon, T* y, double* mean, double* rstd) {
+  double largest = __builtin_sqrt(epsilon);
+  for (int64_t k = 0; k < n; ++k) {
+    const double size = __builtin_fabs(load_one(x + k * stride));
+    if (size > largest) largest = size;
+  }
+  double scale = 1;
+  if (largest > 0 && largest < __builtin_inf()) {
+    int exponent;
+    __builtin_frexp(largest, &exponent);
+    scale = __builtin_ldexp(1, static_cast<int>(smaller(-exponent, 1000)));
+  }
+  double sum = 0, sum_d = 0, sum_d2 = 0;
+  for (int64_t k = 0; k < n; ++k) sum += load_one(x + k * stride) * scale;
+  const double m = sum / n;
+  for (int64_t k = 0; k < n; ++k) {
+    const double d = load_one(x + k * stride) * scale - m;
+    sum_d += d;
+    sum_d2 += d * d;
+  }
+  double r;
+  double scaled_mean;
+  statistics_of<double>(m, sum_d, sum_d2, n, epsilon * scale * scale, &scaled_mean, &r);
+  for (int64_t k = 0; k < n; ++k) {
+    double value = (load_one(x + k * stride) * scale - scaled_mean) * r;
+    if (gamma) value *= gamma[k];
+    if (beta) value += beta[k];
+    store_one(y + k * stride, value);
+  }
+  *mean = scaled_mean / scale;
+  *rstd = r * scale;
+}
+
+}  // namespace
+}  // namespace ISA
+}  // namespace py_layernorm

@@ -1,0 +1,223 @@
+"""accelerate and restore: existing models made faster in place, and back."""
+
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+
+from py_layernorm import LayerNormalization
+from py_layernorm.accelerate import KERAS_LAYER, accelerate, restore
+
+
+class Block(keras.layers.Layer):
+    """A composite layer, as models bring their own: the norm is no layer of the model's list."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.norm = KERAS_LAYER(name="inner")
+        self.dense = keras.layers.Dense(6)
+
+    def build(self, shape):
+        self.norm.build(shape)
+        self.dense.build(shape)
+
+    def call(self, x):
+        return x + self.dense(self.norm(x))
+
+
+def make_model():
+    inputs = keras.Input((5, 6))
+    nested = keras.Sequential([keras.Input((5, 6)), KERAS_LAYER(axis=[1, 2], name="nested")])
+    x = KERAS_LAYER(name="outer")(inputs)
+    x = Block(name="block")(nested(x))
+    x = KERAS_LAYER(axis=1, center=False, name="by_column")(x)
+    model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(x)))
+    random = np.random.default_rng(0)
+    model.set_weights([random.normal(size=w.shape) for w in model.get_weights()])
+    return model
+
+
+X = np.random.default_rng(1).normal(size=(8, 5, 6)).astype("float32")
+Y = np.random.default_rng(2).normal(size=(8, 2)).astype("float32")
+
+
+def classes(model):
+    return [type(layer) for layer in model._flatten_layers() if isinstance(layer, KERAS_LAYER)]
+
+
+def test_every_layer_is_reached_and_everything_else_stays(engine):
+    model = make_model()
+    model.compile(keras.optimizers.Adam(0.01), "mse", jit_compile=False)
+    model.fit(X, Y, verbose=0)
+    before = {
+        "weights": list(map(id, model.weights)),
+        "names": [layer.name for layer in model._flatten_layers()],
+        "layers": list(map(id, model._flatten_layers())),
+        "optimizer": [v.numpy().tolist() for v in model.optimizer.variables],
+    }
+    predicted = model.predict(X, verbose=0)
+    report = accelerate(model)
+    assert classes(model) == [LayerNormalization] * 4
+    assert len(report.changed) == 4
+    assert not report.left
+    assert str(report).startswith("4 layers accelerated: ")
+    assert before == {
+        "weights": list(map(id, model.weights)),
+        "names": [layer.name for layer in model._flatten_layers()],
+        "layers": list(map(id, model._flatten_layers())),
+        "optimizer": [v.numpy().tolist() for v in model.optimizer.variables],
+    }
+    np.testing.assert_allclose(model.predict(X, verbose=0), predicted, rtol=1e-4, atol=1e-5)
+    model.fit(X, Y, verbose=0)
+    trained = model.predict(X, verbose=0)
+
+    assert len(restore(model).changed) == 4
+    assert classes(model) == [KERAS_LAYER] * 4
+    np.testing.assert_allclose(model.predict(X, verbose=0), trained, rtol=1e-4, atol=1e-5)
+
+
+def test_compiled_functions_are_made_anew(monkeypatch):
+    model = make_model()
+    model.compile("sgd", "mse")
+    model.fit(X, Y, verbose=0)
+    model.predict(X, verbose=0)
+    accelerate(model)
+    called = []
+    original = LayerNormalization.call
+    monkeypatch.setattr(
+        LayerNormalization, "call", lambda self, x: called.append(self.name) or original(self, x)
+    )
+    model.predict(X, verbose=0)
+    assert {"outer", "inner", "nested", "by_column"} <= set(called)
+    called.clear()
+    model.fit(X, Y, verbose=0)
+    assert {"outer", "inner", "nested", "by_column"} <= set(called)
+
+
+def test_gradients_are_the_same(engine):
+    import tensorflow as tf
+
+    def gradients(model):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean((model(X) - Y) ** 2)
+        return [g.numpy() for g in tape.gradient(loss, [w.value for w in model.trainable_weights])]
+
+    model = make_model()
+    before = gradients(model)
+    accelerate(model)
+    for old, new in zip(before, gradients(model), strict=True):
+        np.testing.assert_allclose(new, old, rtol=1e-3, atol=1e-5)
+
+
+def test_the_accelerated_model_saves_and_loads(tmp_path):
+    model = keras.Sequential([keras.Input((5, 6)), KERAS_LAYER(axis=[2, 1]), KERAS_LAYER()])
+    accelerate(model)
+    model.save(tmp_path / "ours.keras")
+    loaded = keras.models.load_model(tmp_path / "ours.keras")
+    assert classes(loaded) == [LayerNormalization] * 2
+    np.testing.assert_array_equal(loaded.predict(X, verbose=0), model.predict(X, verbose=0))
+    restore(loaded)
+    loaded.save(tmp_path / "theirs.keras")
+    theirs = keras.models.load_model(tmp_path / "theirs.keras")
+    assert classes(theirs) == [KERAS_LAYER] * 2
+    np.testing.assert_allclose(theirs.predict(X, verbose=0), model.predict(X, verbose=0), atol=1e-5)
+
+
+def test_a_model_that_is_not_built_yet():
+    model = keras.Sequential([keras.layers.Dense(4), KERAS_LAYER()])
+    assert len(accelerate(model).changed) == 1
+    y = model(X)
+    assert model.layers[1].gamma.shape == (4,)
+    np.testing.assert_allclose(np.mean(y, axis=-1), 0, atol=1e-5)
+
+
+class Mine(KERAS_LAYER):
+    pass
+
+
+class MineOfOurs(LayerNormalization):
+    pass
+
+
+def test_what_is_left_and_why():
+    with pytest.warns(UserWarning, match="rms_scaling"):
+        rms = KERAS_LAYER(rms_scaling=True, name="rms")
+    layers = [
+        rms,
+        Mine(name="mine"),
+        KERAS_LAYER(axis=[-1, 1], name="mixed"),
+        keras.layers.RMSNormalization(),
+        LayerNormalization(axis=[1, 2], param_axis=-1, name="ours"),
+        MineOfOurs(name="mine_of_ours"),
+    ]
+    model = keras.Sequential([keras.Input((6, 6)), *layers], name="m")
+    report = accelerate(model)
+    assert report.changed == []
+    assert report.left == {
+        "m/rms": "rms_scaling is not layer normalisation",
+        "m/mine": "Mine is a subclass with code of its own",
+        "m/mixed": "Keras orders gamma and beta wrongly for axis=[-1, 1]",
+    }
+    assert "left as it was: m/rms, because rms_scaling" in str(report)
+    assert restore(model).left == {
+        "m/ours": "Keras's layer has no param_axis, here -1",
+        "m/mine_of_ours": "MineOfOurs is a subclass with code of its own",
+    }
+
+
+@pytest.mark.parametrize("change", [accelerate, restore])
+def test_a_failure_half_way_leaves_the_model_as_it_was(change, monkeypatch):
+    model = make_model()
+    if change is restore:
+        accelerate(model)
+    before = classes(model)
+    model.compile("sgd", "mse")
+    model.fit(X, Y, verbose=0)
+    function = model.train_function
+    fails = [layer for layer in model._flatten_layers() if isinstance(layer, KERAS_LAYER)][2]
+
+    class Brittle(type(fails)):
+        tries = 0
+
+        def __setattr__(self, name, value):
+            if name == "__class__" and Brittle.tries == 0:
+                Brittle.tries = 1
+                raise MemoryError("injected")
+            object.__setattr__(self, name, value)
+
+    reasons = {accelerate: "_why_not_accelerate", restore: "_why_not_restore"}
+    original = getattr(sys.modules["py_layernorm.accelerate"], reasons[change])
+    monkeypatch.setattr(
+        sys.modules["py_layernorm.accelerate"],
+        reasons[change],
+        lambda layer: None if layer is fails else original(layer),
+    )
+    object.__setattr__(fails, "__class__", Brittle)
+    with pytest.raises(MemoryError):
+        change(model)
+    assert Brittle.tries == 1
+    object.__setattr__(fails, "__class__", before[2])
+    assert classes(model) == before
+    assert model.train_function is function
+
+
+@pytest.mark.parametrize("change", [accelerate, restore])
+@pytest.mark.parametrize("model", [None, "model", keras.layers.Dense(2), 3])
+def test_anything_but_a_model_is_refused(change, model):
+    with pytest.raises(TypeError, match=r"model must be a Keras model.*Received: model="):
+        change(model)
+
+
+def test_convnext_tiny():
+    keras.utils.set_random_seed(0)
+    model = keras.applications.ConvNeXtTiny(weights=None, input_shape=(32, 32, 3), classes=3)
+    x = np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype("float32")
+    before = model(x)
+    report = accelerate(model)
+    assert len(report.changed) == sum(
+        isinstance(layer, KERAS_LAYER) for layer in model._flatten_layers()
+    )
+    assert len(report.changed) > 20
+    np.testing.assert_allclose(model(x), before, atol=1e-5)

@@ -1,0 +1,326 @@
+"""The fused engine in TensorFlow: where it serves, where it gives way, and its gradients."""
+
+import keras
+import numpy as np
+import pytest
+import reference
+import tensorflow as tf
+from cases import relative_error
+
+import py_layernorm
+from py_layernorm import engines
+from py_layernorm.engines import fused
+
+# Set-up installs a compiler, so the op is there; a machine without one tests the other engine.
+pytestmark = pytest.mark.skipif(
+    engines.fused_unavailable() is not None, reason=str(engines.fused_unavailable())
+)
+
+RANDOM = np.random.default_rng(0)
+X = RANDOM.normal(size=(6, 5)).astype("float32")
+GAMMA, BETA = RANDOM.normal(size=(2, 5)).astype("float32")
+
+
+def ops_of(function, *arguments):
+    """The names of the ops in the graph of a function, those within it included."""
+    graph = tf.function(function).get_concrete_function(*arguments).graph
+    found = {op.type for op in graph.get_operations()}
+    for inner in graph.as_graph_def().library.function:
+        found |= {node.op for node in inner.node_def}
+    return found
+
+
+def test_auto_takes_the_op():
+    assert engines.describe() == ("fused", "the native op")
+    assert "PyLayernorm" in ops_of(py_layernorm.layer_norm, tf.constant(X))
+
+
+def test_portable_does_not():
+    with py_layernorm.use_engine("portable"):
+        assert "PyLayernorm" not in ops_of(py_layernorm.layer_norm, tf.constant(X))
+
+
+def test_xla_gets_the_portable_ops():
+    compiled = tf.function(py_layernorm.layer_norm, jit_compile=True)
+    assert relative_error(compiled(X), reference.layer_norm(X)) < 1e-6
+
+    @tf.function(jit_compile=True)
+    def outer(x):
+        return tf.function(py_layernorm.layer_norm)(x)
+
+    assert relative_error(outer(X), reference.layer_norm(X)) < 1e-6
+
+
+def test_xla_and_fused_cannot_both_be_had():
+    with (
+        py_layernorm.use_engine("fused"),
+        pytest.raises(RuntimeError, match="cannot serve here: the call is being traced for XLA"),
+    ):
+        tf.function(py_layernorm.layer_norm, jit_compile=True)(X)
+
+
+def test_exported_models_hold_no_op_of_ours(tmp_path):
+    model = keras.Sequential([keras.Input((5,))])
+    py_layernorm.layer_layer_normalization(model)
+    assert "PyLayernorm" in ops_of(model, tf.constant(X))
+    model.export(tmp_path / "exported", verbose=False)
+    assert b"PyLayernorm" not in (tmp_path / "exported" / "saved_model.pb").read_bytes()
+    assert "PyLayernorm" in ops_of(model, tf.constant(X))
+
+
+@pytest.mark.parametrize(("axis", "param_axis"), [(1, None), ((1, 3), None), ((1, 2, 3), -1)])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_gradients_in_every_dtype(axis, param_axis, dtype):
+    """Against the float64 formula on the same rounded numbers."""
+    random = np.random.default_rng(1)
+    x, dy = (tf.constant(random.normal(size=(4, 3, 5, 6)), dtype) for _ in range(2))
+    axes = reference.resolve(axis if param_axis is None else param_axis, 4)
+    gamma, beta = (tf.constant(random.normal(size=[x.shape[a] for a in axes])) for _ in range(2))
+    with tf.GradientTape() as tape:
+        tape.watch([x, gamma, beta])
+        y = py_layernorm.layer_norm(x, gamma, beta, axis=axis, param_axis=param_axis)
+    came = tape.gradient(y, [x, gamma, beta], output_gradients=dy)
+    expected = reference.gradients(
+        *(tf.cast(t, "float64").numpy() for t in (x, dy, gamma)), axis=axis, param_axis=param_axis
+    )
+    limit = {"float16": 2e-3, "bfloat16": 1.6e-2, "float32": 1e-6, "float64": 1e-13}[dtype]
+    for c, e in zip(came, expected, strict=True):
+        assert relative_error(tf.cast(c, "float64"), e) <= limit
+
+
+def second_derivative(engine):
+    with py_layernorm.use_engine(engine):
+        x, gamma, beta = map(tf.constant, (X.astype("float64"), GAMMA, BETA))
+        with tf.GradientTape() as outer:
+            outer.watch([x, gamma, beta])
+            with tf.GradientTape() as inner:
+                inner.watch([x, gamma, beta])
+                loss = tf.reduce_sum(py_layernorm.layer_norm(x, gamma, beta) ** 3)
+            first = inner.gradient(loss, [x, gamma, beta])
+            squares = sum(tf.reduce_sum(tf.cast(g, "float64") ** 2) for g in first)
+        return outer.gradient(squares, [x, gamma, beta])
+
+
+def test_gradients_of_gradients():
+    for ours, stock in zip(second_derivative("fused"), second_derivative("portable"), strict=True):
+        np.testing.assert_allclose(ours, stock, rtol=1e-9, atol=1e-9)
+
+
+def test_third_derivative():
+    def third(engine):
+        with py_layernorm.use_engine(engine):
+            x = tf.constant(X[:1, :3].astype("float64"))
+            with tf.GradientTape() as c:
+                c.watch(x)
+                with tf.GradientTape() as b:
+                    b.watch(x)
+                    with tf.GradientTape() as a:
+                        a.watch(x)
+                        loss = tf.reduce_sum(py_layernorm.layer_norm(x) ** 3)
+                    loss = tf.reduce_sum(a.gradient(loss, x) ** 2)
+                loss = tf.reduce_sum(b.gradient(loss, x) ** 2)
+            return c.gradient(loss, x)
+
+    np.testing.assert_allclose(third("fused"), third("portable"), rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("weights", [True, False])
+def test_forward_mode(weights):
+    gamma, beta = (tf.constant(GAMMA), tf.constant(BETA)) if weights else (None, None)
+    x = tf.constant(X)
+    tangent = tf.constant(RANDOM.normal(size=X.shape).astype("float32"))
+    with tf.autodiff.ForwardAccumulator(x, tangent) as accumulator:
+        y = py_layernorm.layer_norm(x, gamma, beta)
+    step = 1e-6
+    plus, minus = (
+        reference.layer_norm(X + s * np.float64(tangent), gamma, beta) for s in (step, -step)
+    )
+    assert relative_error(accumulator.jvp(y), (plus - minus) / (2 * step)) < 1e-5
+
+
+def test_jacobian():
+    def jacobian(engine):
+        with py_layernorm.use_engine(engine):
+            x, gamma = tf.constant(X), tf.constant(GAMMA)
+            with tf.GradientTape() as tape:
+                tape.watch([x, gamma])
+                y = py_layernorm.layer_norm(x, gamma)
+            return tape.jacobian(y, [x, gamma])
+
+    for ours, stock in zip(jacobian("fused"), jacobian("portable"), strict=True):
+        assert relative_error(ours, stock) < 1e-5
+
+
+def test_batch_jacobian():
+    x = tf.constant(X)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = py_layernorm.layer_norm(x)
+    assert tape.batch_jacobian(y, x).shape == (6, 5, 5)
+
+
+def test_vectorized_map():
+    y = tf.vectorized_map(lambda row: py_layernorm.layer_norm(row, GAMMA, BETA), tf.constant(X))
+    assert relative_error(y, reference.layer_norm(X, GAMMA, BETA)) < 1e-6
+
+
+def test_in_a_dataset():
+    data = tf.data.Dataset.from_tensor_slices(X).batch(2).map(py_layernorm.layer_norm)
+    assert relative_error(np.concatenate(list(data)), reference.layer_norm(X)) < 1e-6
+
+
+def test_in_loops_and_branches():
+    @tf.function
+    def f(x):
+        for _ in tf.range(2):
+            x = tf.cond(tf.reduce_sum(x) > 1e9, lambda x=x: x, lambda x=x: again(x))
+        return x
+
+    def again(x):
+        return py_layernorm.layer_norm(x, GAMMA)
+
+    expected = reference.layer_norm(reference.layer_norm(X, GAMMA), GAMMA)
+    assert relative_error(f(tf.constant(X)), expected) < 1e-6
+
+
+def test_recompute_grad():
+    x = tf.constant(X)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = tf.recompute_grad(py_layernorm.layer_norm)(x)
+    dx = tape.gradient(y, x, output_gradients=tf.constant(X[::-1]))
+    assert relative_error(dx, reference.gradients(X, X[::-1])[0]) < 1e-5
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        lambda: tf.distribute.MirroredStrategy(["CPU:0"]),
+        lambda: tf.distribute.OneDeviceStrategy("CPU:0"),
+        lambda: tf.distribute.get_strategy(),
+    ],
+    ids=["mirrored", "one device", "default"],
+)
+def test_under_a_strategy(strategy):
+    chosen = strategy()
+    with chosen.scope():
+        y = chosen.run(tf.function(py_layernorm.layer_norm), (tf.constant(X),))
+    assert relative_error(y, reference.layer_norm(X)) < 1e-6
+
+
+def test_fit_in_graph_mode_trains_like_the_portable_engine():
+    def train(engine):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(8)])
+        with py_layernorm.use_engine(engine):
+            py_layernorm.layer_layer_normalization(model)
+            model.add(keras.layers.Dense(1))
+            model.compile(keras.optimizers.Adam(0.05), "mse", jit_compile=False)
+            return model.fit(X, X[:, :1], epochs=5, verbose=0).history["loss"]
+
+    np.testing.assert_allclose(train("fused"), train("portable"), rtol=1e-4)
+
+
+def test_a_chain_in_a_graph_forwards_its_buffer():
+    @tf.function
+    def chain(x):
+        for _ in range(3):
+            x = py_layernorm.layer_norm(x)
+        return x
+
+    before = X.copy()
+    x = tf.constant(X)
+    expected = X
+    for _ in range(3):
+        expected = reference.layer_norm(expected)
+    assert relative_error(chain(x), expected) < 1e-6
+    np.testing.assert_array_equal(x, before)  # the caller's own tensor is never written to
+
+
+# --- the op itself, called with what does not fit ------------------------------------------------
+
+
+def call(x=X, params=(GAMMA, BETA), scale=True, center=True, begin=1, end=2, bits=0):
+    return fused.load().py_layernorm(
+        x=tf.constant(x),
+        params=list(map(tf.constant, params)),
+        scale=scale,
+        center=center,
+        axis_begin=begin,
+        axis_end=end,
+        epsilon_bits=bits,
+    )
+
+
+NEGATIVE = int(np.array(-1.0).view("int64"))
+NAN = int(np.array(np.nan).view("int64"))
+
+WRONG = [
+    {"params": (GAMMA[:4], BETA)},
+    {"params": (GAMMA, BETA[:4])},
+    {"params": (np.ones((5, 2), "float32"), BETA)},
+    {"params": (np.float32(1), BETA)},
+    {"params": (GAMMA,)},
+    {"params": ()},
+    {"params": (GAMMA, BETA, BETA)},
+    {"params": (GAMMA, BETA), "scale": False},
+    {"params": (GAMMA.astype("float64"), BETA.astype("float64"))},
+    {"x": X.astype("float64")},
+    {"x": np.float32(1.0)},
+    {"begin": -1},
+    {"begin": 2, "end": 2},
+    {"begin": 2, "end": 1},
+    {"end": 3},
+    {"begin": 0, "end": 2},
+    {"begin": 2**40, "end": 2**40 + 1},
+    {"bits": NEGATIVE},
+    {"bits": NAN},
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=str)
+def test_the_op_refuses_what_does_not_fit(wrong):
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        call(**wrong)
+
+
+def call_gradient(**wrong):
+    arguments = {
+        "dy": X,
+        "x": X,
+        "gamma": [GAMMA],
+        "mean": np.zeros(6),
+        "rstd": np.ones(6),
+        "scale": True,
+        "center": True,
+        "axis_begin": 1,
+        "axis_end": 2,
+        "epsilon_bits": 0,
+        **wrong,
+    }
+    return fused.load().py_layernorm_grad(G=tf.float32, **arguments)
+
+
+WRONG_GRADIENT = [
+    {"dy": X[:5]},
+    {"dy": X[:, :4]},
+    {"dy": X.reshape(5, 6)},
+    {"gamma": [GAMMA[:3]]},
+    {"gamma": [GAMMA, GAMMA]},
+    {"mean": np.zeros(5)},
+    {"rstd": np.ones(7)},
+    {"mean": np.zeros((6, 1))},
+    {"axis_begin": 0, "axis_end": 1},
+    {"axis_begin": -1},
+    {"axis_end": 5},
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG_GRADIENT, ids=str)
+def test_the_gradient_op_refuses_what_does_not_fit(wrong):
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        call_gradient(**wrong)
+
+
+def test_the_gradient_op_takes_what_fits():
+    assert [t.shape for t in call_gradient()] == [(6, 5), (5,), (5,)]
