@@ -1,6 +1,6 @@
 """`make bench`: every row beside what people would use instead, printed, and written as JSON.
 
-python benchmarks/run.py [section ...]      sections: accuracy, r
+python benchmarks/run.py [section ...]      sections: accuracy, layers, portable, r
 """
 
 import json
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import accuracy
+import layers
 from rows import Row, table
 
 HERE = Path(__file__).parent
@@ -35,7 +36,12 @@ def r_rows() -> Iterator[Row]:
         )
 
 
-SECTIONS: dict[str, Callable[[], Iterator[Row]]] = {"accuracy": accuracy.rows, "r": r_rows}
+SECTIONS: dict[str, Callable[[], Iterator[Row]]] = {
+    "accuracy": accuracy.rows,
+    "layers": layers.rows,
+    "portable": layers.portable_rows,
+    "r": r_rows,
+}
 
 
 def main() -> int:

@@ -30,6 +30,68 @@ def ops_of(function, *arguments):
     return found
 
 
+class TestEagerCallsByTheShortWay:
+    """A built layer called on an eager tensor skips Keras's bookkeeping: nothing else differs."""
+
+    def both(self, layer, x):
+        """The layer's output by the short way, which is taken, and by Keras's way."""
+        short = engines.eager(layer, x)
+        assert short is not None
+        return short, keras.layers.Layer.__call__(layer, x)
+
+    @pytest.mark.parametrize("axis", [-1, 1, [1, 2], (2, 1), 0])
+    @pytest.mark.parametrize("dtype", ["mixed_float16", "float32", "float64"])
+    def test_the_numbers_are_the_same(self, axis, dtype):
+        layer = py_layernorm.LayerNormalization(axis=axis, dtype=dtype)
+        x = tf.constant(RANDOM.normal(size=(3, 4, 5)), layer.compute_dtype)
+        layer.build(x.shape)
+        layer.set_weights([RANDOM.normal(size=w.shape) for w in layer.weights])
+        short, long = self.both(layer, x)
+        assert short.dtype == long.dtype
+        np.testing.assert_array_equal(short, long)
+
+    def test_gradients_flow_to_the_weights(self):
+        layer = py_layernorm.LayerNormalization()
+        layer.build(X.shape)
+        x = tf.constant(X)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x)
+        came = tape.gradient(y, [x, layer.gamma.value, layer.beta.value], tf.constant(X[::-1]))
+        for c, e in zip(came, reference.gradients(X, X[::-1]), strict=True):
+            assert relative_error(c, e) < 1e-5
+
+    def test_keras_keeps_what_is_its_work(self):
+        class Doubles(py_layernorm.LayerNormalization):
+            def call(self, x):
+                return 2 * super().call(x)
+
+        ours, doubles = py_layernorm.LayerNormalization(), Doubles()
+        for layer in (ours, doubles):
+            layer.build(X.shape)
+        x = tf.constant(X)
+        np.testing.assert_array_equal(doubles(x), 2 * ours(x))
+
+        penalised = py_layernorm.LayerNormalization(activity_regularizer="l2")
+        penalised(x)
+        penalised(x)
+        assert len(penalised.losses) == 1
+
+        masked = keras.layers.Masking()(tf.constant(np.ones((2, 3, 5), "float32")))
+        assert ours(masked)._keras_mask.shape == (2, 3)
+        assert ours(tf.cast(x, "float64")).dtype == "float32"
+
+    def test_errors_are_those_of_the_long_way(self):
+        layer = py_layernorm.LayerNormalization(axis=2, center=False, scale=False)
+        layer.build((2, 3, 5))
+        with pytest.raises(ValueError, match="axis must lie between -2 and 1"):
+            layer(tf.constant(X))
+        layer = py_layernorm.LayerNormalization()
+        layer.build((None, 4))
+        with pytest.raises(ValueError, match=r"gamma must have the shape \(5,\)"):
+            layer(tf.constant(X))
+
+
 def test_auto_takes_the_op():
     assert engines.describe() == ("fused", "the native op")
     assert "PyLayernorm" in ops_of(py_layernorm.layer_norm, tf.constant(X))

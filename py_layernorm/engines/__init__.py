@@ -69,6 +69,15 @@ def layer_norm(x: Any, *arguments: Any) -> Any:
     return portable.layer_norm(x, *arguments)
 
 
+def eager(layer: Any, x: Any) -> Any:
+    """`layer(x)` by the shortest way, or None where Keras's own `__call__` has work to do."""
+    if requested() == "portable" or fused_unavailable():
+        return None
+    from py_layernorm.engines import fused
+
+    return fused.eager(layer, x)
+
+
 def describe() -> tuple[str, str]:
     """The engine's name and why it was taken, for the doctor."""
     name = requested()

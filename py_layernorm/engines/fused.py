@@ -13,6 +13,7 @@ from typing import Any
 import tensorflow as tf
 
 import py_layernorm
+from py_layernorm import checks
 from py_layernorm.engines import portable
 
 LIBRARY = Path("native") / "libpy_layernorm_op.so"
@@ -107,6 +108,37 @@ def layer_norm(
     if not inside:
         y = portable.affine(tf.cast(y, weight), gamma, beta, param_axes)
     return tf.cast(y, dtype)
+
+
+EagerTensor = type(tf.constant(0.0))
+
+
+def eager(layer: Any, x: Any) -> Any:
+    """`layer(x)` for a built layer and an eager tensor; None where Keras has work to do.
+
+    That is: masks, activity regularizers, conversions, tensors of another dtype or rank than the
+    op takes, and errors, which Keras's way words better.
+    """
+    if (
+        type(x) is not EagerTensor
+        or not tf.executing_eagerly()
+        or layer.activity_regularizer is not None
+        or layer.param_axis is not None
+        or hasattr(x, "_keras_mask")
+        or x.dtype.name != layer.compute_dtype
+    ):
+        return None
+    shape = tuple(x.shape)
+    axes = checks.resolve_axes(layer.axis, shape)
+    first, last = axes[0], axes[-1] + 1
+    params = [layer.gamma, layer.beta]
+    weight = "float64" if layer.compute_dtype == "float64" else "float32"
+    if last - first != len(axes) or any(
+        p is not None and (p.dtype != weight or p.shape != shape[first:last]) for p in params
+    ):
+        return None
+    gamma, beta = (None if p is None else p.value for p in params)
+    return _op(x, gamma, beta, first, last, layer.epsilon)
 
 
 def _wider(a: tf.DType, b: tf.DType) -> tf.DType:
