@@ -89,7 +89,9 @@ def rows() -> Iterator[Row]:
         yield from against_keras(f"forward, one to a call, {text(shape)}", one, x, 0.16, 0.35)
         yield from against_keras(f"forward + backward, {text(shape)}", training, x, 0.15, 0.25)
         a, b, _ = paired(forward(chain(LayerNormalization, x), x), copies(x))
-        yield Row(SECTION, f"each of a chain of 20, {text(shape)}", "a copy", b, a / 20, a / 20 / b, 1.0)
+        yield Row(
+            SECTION, f"each of a chain of 20, {text(shape)}", "a copy", b, a / 20, a / 20 / b, 1.0
+        )
 
     x = tensor((256, 64))
     ours, theirs = LayerNormalization(), KERAS()
@@ -101,7 +103,9 @@ def rows() -> Iterator[Row]:
         x = tensor((4096, 768), dtype)
         ours, theirs = chain(LayerNormalization, x), chain(KERAS, x)
         a, b, ratio = paired(forward(ours, x), forward(theirs, x))
-        yield Row(SECTION, f"forward, 20 in a row, 4096x768, {dtype}", "Keras graph", b, a, ratio, 0.08)
+        yield Row(
+            SECTION, f"forward, 20 in a row, 4096x768, {dtype}", "Keras graph", b, a, ratio, 0.08
+        )
 
     for shape, axis in (((32, 64, 56, 56), 1), ((32, 56, 56, 64), [1, 2])):
         x = tensor(shape)
@@ -117,8 +121,16 @@ def portable_rows() -> Iterator[Row]:
         ours, theirs = chain(LayerNormalization, x), chain(KERAS, x)
         for peer, jit in (("Keras graph", False), ("Keras XLA", True)):
             a, b, ratio = paired(one(ours, x, jit), one(theirs, x, jit))
-            yield Row("portable engine, seconds", f"forward, {text(SHAPES[0])}", peer, b, a, ratio, None)
+            yield Row(
+                "portable engine, seconds", f"forward, {text(SHAPES[0])}", peer, b, a, ratio, None
+            )
             a, b, ratio = paired(training(ours, x, jit), training(theirs, x, jit))
             yield Row(
-                "portable engine, seconds", f"forward + backward, {text(SHAPES[0])}", peer, b, a, ratio, None
+                "portable engine, seconds",
+                f"forward + backward, {text(SHAPES[0])}",
+                peer,
+                b,
+                a,
+                ratio,
+                None,
             )

@@ -26,11 +26,13 @@ class Report:
     verb: str
     changed: list[str] = field(default_factory=list)
     left: dict[str, str] = field(default_factory=dict)  # path: why
+    note: str = ""
 
     def __str__(self) -> str:
         count = f"{len(self.changed)} layer{'s' * (len(self.changed) != 1)} {self.verb}"
         lines = [f"{count}: {', '.join(self.changed)}" if self.changed else count]
         lines += [f"left as it was: {path}, because {why}" for path, why in self.left.items()]
+        lines += [self.note] * bool(self.note)
         return "\n".join(lines)
 
 
@@ -42,13 +44,17 @@ def accelerate(model: keras.Model) -> Report:
     Compiled training, test and predict functions are made anew at their next use. Functions of
     your own that were traced before (`tf.function`) keep what they were traced with.
 
+    `compile()` takes XLA by default, and XLA cannot run the native op: compile with
+    `jit_compile=False` to have the fused engine in `fit`, `evaluate` and `predict`.
+
     Args:
         model: A Keras model, built or not.
 
     Returns:
         A `Report`: `changed`, the paths of the layers that are now ours, and `left`, those that
         are not, each with the reason: `rms_scaling`, a subclass with code of its own, or an
-        `axis` that mixes signs, for which Keras orders `gamma` wrongly.
+        `axis` that mixes signs, for which Keras orders `gamma` wrongly; and `note`, what else
+        there is to say. As text it is ready to print.
 
     Raises:
         TypeError: if `model` is no Keras model. The model is then, and after any other failure,
@@ -62,7 +68,13 @@ def accelerate(model: keras.Model) -> Report:
     >>> print(accelerate(keras.Sequential(layers, name="model")))
     1 layer accelerated: model/norm
     """
-    return _change(model, "accelerated", LayerNormalization, _why_not_accelerate)
+    report = _change(model, "accelerated", LayerNormalization, _why_not_accelerate)
+    if report.changed and model.compiled and model.jit_compile:
+        report.note = (
+            "The model is compiled for XLA, where the portable engine serves; for the fused one "
+            "compile it again with jit_compile=False."
+        )
+    return report
 
 
 def restore(model: keras.Model) -> Report:

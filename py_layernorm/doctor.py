@@ -58,8 +58,7 @@ def python_findings() -> Iterator[Finding]:
             yield Finding(package, importlib.metadata.version(package))
         except importlib.metadata.PackageNotFoundError:
             continue
-    compiler = next(filter(None, map(shutil.which, ("c++", "g++", "clang++"))), None)
-    yield Finding("compiler", compiler or "none found")
+    yield Finding("compiler", find_compiler() or "none found")
     yield from keras_findings()
 
 
@@ -90,6 +89,8 @@ def keras_findings() -> Iterator[Finding]:
         yield Finding("engine", "none", str(error), f"unset {engines.ENVIRONMENT}", fatal=True)
         return
     yield Finding("engine", f"{name} ({why})")
+    if backend == "tensorflow":
+        yield native_finding()
     off = self_check()
     ok = off <= SELF_CHECK_LIMIT
     yield Finding(
@@ -99,6 +100,24 @@ def keras_findings() -> Iterator[Finding]:
         "" if ok else f"{pip_install('py-layernorm[tensorflow]')} --upgrade --force-reinstall",
         fatal=not ok,
     )
+
+
+def native_finding() -> Finding:
+    """Whether TensorFlow loads the native op, and what it runs on."""
+    from py_layernorm.engines import fused
+
+    try:
+        fused.load()
+        return Finding("native op", fused.kernel_description())
+    except Exception as error:
+        again = f"{pip_install('py-layernorm')} --force-reinstall --no-deps --no-cache-dir"
+        compiler = "" if find_compiler() else "apt-get install g++ && "
+        reason = str(error).splitlines()[0]
+        return Finding("native op", "none", f"the native op is missing: {reason}", compiler + again)
+
+
+def find_compiler() -> str | None:
+    return next(filter(None, map(shutil.which, ("c++", "g++", "clang++"))), None)
 
 
 def self_check() -> float:

@@ -96,6 +96,17 @@ def test_compiled_functions_are_made_anew(monkeypatch):
     assert {"outer", "inner", "nested", "by_column"} <= set(called)
 
 
+def test_a_model_compiled_for_xla_is_told():
+    model = make_model()
+    assert accelerate(model).note == ""
+    restore(model)
+    model.compile("sgd", "mse", jit_compile=True)
+    assert "jit_compile=False" in str(accelerate(model))
+    restore(model)
+    model.compile("sgd", "mse", jit_compile=False)
+    assert accelerate(model).note == ""
+
+
 def test_gradients_are_the_same(engine):
     import tensorflow as tf
 

@@ -31,7 +31,8 @@ def test_report():
         keras.__version__,
         importlib.metadata.version("tensorflow"),
         "Keras backend  tensorflow",
-        "engine",
+        "engine         fused (the native op)",
+        "native op      ",
         "self-check     ok",
         "No problems.",
     ):
@@ -111,6 +112,21 @@ def test_a_wrong_engine():
     done = run(PY_LAYERNORM_ENGINE="quick")
     assert done.returncode == 1
     assert "unset PY_LAYERNORM_ENGINE" in done.stdout
+
+
+def test_a_native_library_that_does_not_load(monkeypatch):
+    from py_layernorm.engines import fused
+
+    def fails():
+        raise OSError("libpy_layernorm_op.so: file too short\nand more")
+
+    monkeypatch.setattr(fused, "load", fails)
+    finding = doctor.native_finding()
+    assert finding.problem == ("the native op is missing: libpy_layernorm_op.so: file too short")
+    assert finding.remedy.endswith("--force-reinstall --no-deps --no-cache-dir")
+    assert not finding.fatal
+    monkeypatch.setattr(doctor, "find_compiler", lambda: None)
+    assert doctor.native_finding().remedy.startswith("apt-get install g++ && ")
 
 
 def test_a_failed_self_check(monkeypatch):

@@ -91,17 +91,36 @@ def test_make_demo():
         assert 0 < float(row[3]) <= 1
 
 
-def test_pip_install_and_the_doctor(tmp_path):
-    """Into an environment of its own, which borrows what is large from this one."""
+@pytest.fixture
+def fresh(tmp_path):
+    """A copy of the sources, and the variables of a new virtual environment for them.
+
+    The environment borrows from this one what is large, TensorFlow above all.
+    """
     venv.create(tmp_path / "env", with_pip=True)
-    python = tmp_path / "env" / "bin" / "python"
     (site,) = (tmp_path / "env" / "lib").glob("python*/site-packages")
     borrowed = [p for p in sys.path if p.endswith("site-packages")]
     (site / "borrowed.pth").write_text("\n".join(borrowed))
     source = tmp_path / "source"
     shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".*", "build", "output"))
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    environment["PATH"] = f"{python.parent}:{environment['PATH']}"
+    environment["PATH"] = f"{tmp_path / 'env' / 'bin'}:{environment['PATH']}"
+    return source, environment
+
+
+def test_without_a_compiler_the_portable_engine_serves(fresh, tmp_path):
+    source, environment = fresh
+    _, _, install, _, doctor = commands()
+    run(install, shell=True, cwd=source, env={**environment, "CXX": "/bin/false"})
+    printed = run(doctor + " --no-r", shell=True, cwd=tmp_path, env=environment)
+    assert "engine         portable (there is no native library" in printed
+    assert "- the native op is missing: there is no native library" in printed
+    assert "self-check     ok" in printed
+
+
+def test_pip_install_and_the_doctor(fresh, tmp_path):
+    source, environment = fresh
+    python = tmp_path / "env" / "bin" / "python"
     _, _, install, r_install, doctor = commands()
     run(install, shell=True, cwd=source, env=environment)
     found = run(

@@ -1,6 +1,6 @@
 // The backward pass over contiguous rows.
 //
-// dx = ((g - k1) - xhat * k2) * r, with g = dy * gamma, k1 = sum(g) / n, k2 = sum(g * xhat) / n.
+// dx = (g - k1 - xhat * k2) * r, with g = dy * gamma, k1 = sum(g) / n, k2 = sum(g * xhat) / n.
 #pragma once
 
 #include "statistics.h"
@@ -62,42 +62,79 @@ struct ColumnSums {
   }
 };
 
-// A chunk of n columns of kRows rows: adds to dgamma and dbeta, and gives sum(g) and sum(g * xhat)
-// of each row.
+// Whole vectors of n columns of kRows rows: adds to dgamma and dbeta, and to sum(g) and
+// sum(g * xhat) of each row. Plain loops and arrays of its own: else GCC keeps the sums in memory.
+template <class T, int kRows>
+INLINE void add_vectors(const T* const* dy, const T* const* x, const Row<Compute<T>>* row,
+                        const Compute<T>* gamma, int64_t n, Compute<T>* dgamma_sum,
+                        Compute<T>* dbeta_sum, Vec<Compute<T>>* sum_g, Vec<Compute<T>>* sum_gx) {
+  using V = Vec<Compute<T>>;
+  constexpr int64_t kWidth = kLanes<Compute<T>>;
+  V g[kRows], gx[kRows];
+  for (int r = 0; r < kRows; ++r) g[r] = gx[r] = V{};
+  for (int64_t j = 0; j + kWidth <= n; j += kWidth) {
+    const V scale = load(gamma + j);
+    V dgamma = load(dgamma_sum + j), dbeta = load(dbeta_sum + j);
+    for (int r = 0; r < kRows; ++r) {
+      const V d = load(dy[r] + j);
+      const V product = d * ((load(x[r] + j) - row[r].m) * row[r].r - row[r].cr);
+      dgamma += product;
+      dbeta += d;
+      g[r] += d * scale;
+      gx[r] += product * scale;
+    }
+    store(dgamma_sum + j, dgamma);
+    store(dbeta_sum + j, dbeta);
+  }
+  for (int r = 0; r < kRows; ++r) {
+    sum_g[r] += g[r];
+    sum_gx[r] += gx[r];
+  }
+}
+
+// A chunk of n columns; what is left over a whole vector is copied beside zeros.
 template <class T, int kRows>
 INLINE void add_chunk(const T* const* dy, const T* const* x, const Row<Compute<T>>* row,
                       const Compute<T>* gamma, int64_t n, Compute<T>* dgamma_sum,
                       Compute<T>* dbeta_sum, Vec<Compute<T>>* sum_g, Vec<Compute<T>>* sum_gx) {
-  using V = Vec<Compute<T>>;
-  for (int r = 0; r < kRows; ++r) sum_g[r] = sum_gx[r] = V{};
-  for_vectors<kLanes<Compute<T>>>(n, [&](int64_t j, int64_t left) {
-    const V scale = load(gamma + j, left);
-    V dgamma = load(dgamma_sum + j), dbeta = load(dbeta_sum + j);
-    for (int r = 0; r < kRows; ++r) {
-      const V d = load(dy[r] + j, left);
-      const V xhat = (load(x[r] + j, left) - row[r].m) * row[r].r - row[r].cr;
-      const V g = d * scale;
-      dgamma += d * xhat;
-      dbeta += d;
-      sum_g[r] += g;
-      sum_gx[r] += g * xhat;
+  using C = Compute<T>;
+  constexpr int64_t kWidth = kLanes<C>;
+  for (int r = 0; r < kRows; ++r) sum_g[r] = sum_gx[r] = Vec<C>{};
+  add_vectors<T, kRows>(dy, x, row, gamma, n, dgamma_sum, dbeta_sum, sum_g, sum_gx);
+  const int64_t left = n % kWidth, j = n - left;
+  if (left == 0) return;
+  T dy_end[kRows][kWidth] = {}, x_end[kRows][kWidth] = {};
+  C gamma_end[kWidth] = {};
+  const T* dy_ends[kRows];
+  const T* x_ends[kRows];
+  for (int64_t i = 0; i < left; ++i) gamma_end[i] = gamma[j + i];
+  for (int r = 0; r < kRows; ++r) {
+    for (int64_t i = 0; i < left; ++i) {
+      dy_end[r][i] = dy[r][j + i];
+      x_end[r][i] = x[r][j + i];
     }
-    store(dgamma_sum + j, dgamma);
-    store(dbeta_sum + j, dbeta);
-  });
+    dy_ends[r] = dy_end[r];
+    x_ends[r] = x_end[r];
+  }
+  add_vectors<T, kRows>(dy_ends, x_ends, row, gamma_end, kWidth, dgamma_sum + j, dbeta_sum + j,
+                        sum_g, sum_gx);
 }
 
-// The same of any number of columns, chunk by chunk, with the sums in double.
+// The same of any number of columns, chunk by chunk, and with the sums in double. Rows of one chunk
+// may be more than kTogether: they are added by so many, and their sums crosswise.
 template <class T, int kRows>
 INLINE void add_columns(const T* const* dy, const T* const* x, const Row<Compute<T>>* row,
                         const Compute<T>* gamma, const Compute<T>* ones, int64_t n,
                         Compute<T>* dgamma_sum, Compute<T>* dbeta_sum, double* sum_g,
                         double* sum_gx) {
   using C = Compute<T>;
+  constexpr int kAtOnce = kRows < kTogether<C> ? kRows : kTogether<C>;
+  Vec<C> g[kRows], gx[kRows];
   if (n <= kChunk) {
-    Vec<C> g[kRows], gx[kRows];
+    for (int r = 0; r < kRows; r += kAtOnce)
+      add_chunk<T, kAtOnce>(dy + r, x + r, row + r, gamma ? gamma : ones, n, dgamma_sum, dbeta_sum,
+                            g + r, gx + r);
     C g_total[kLanes<C>], gx_total[kLanes<C>];
-    add_chunk<T, kRows>(dy, x, row, gamma ? gamma : ones, n, dgamma_sum, dbeta_sum, g, gx);
     store(g_total, sum_each<C, kRows>(g));
     store(gx_total, sum_each<C, kRows>(gx));
     for (int r = 0; r < kRows; ++r) {
@@ -114,7 +151,6 @@ INLINE void add_columns(const T* const* dy, const T* const* x, const Row<Compute
       dy_chunk[r] = dy[r] + j;
       x_chunk[r] = x[r] + j;
     }
-    Vec<C> g[kRows], gx[kRows];
     add_chunk<T, kRows>(dy_chunk, x_chunk, row, gamma ? gamma + j : ones, smaller(kChunk, n - j),
                         dgamma_sum + j, dbeta_sum + j, g, gx);
     for (int r = 0; r < kRows; ++r) {
@@ -128,41 +164,46 @@ INLINE void add_columns(const T* const* dy, const T* const* x, const Row<Compute
   }
 }
 
-// A row's constants for dx: k1 in two parts, as the mean is.
+// A row's constants for dx. With xhat = (x - m) * r - cr, dx is
+//   ((g - upper) - ((x - m) * slope + lower)) * r
+// where slope = r * k2, and upper + lower = k1 - cr * k2 is carried in two parts, as the mean is.
 template <class C>
-struct Slope {
-  C k1, k1_rest, k2;
+struct Plane {
+  C m, upper, lower, slope, r;
 };
 
 template <class C>
-INLINE Slope<C> slope_of(double sum_g, double sum_gx, double n) {
-  const double k1 = sum_g / n;
-  const C upper = static_cast<C>(k1);
-  return {upper, static_cast<C>(k1 - static_cast<double>(upper)), static_cast<C>(sum_gx / n)};
+INLINE Plane<C> plane_of(Row<C> row, double sum_g, double sum_gx, double one_nth) {
+  const double k2 = sum_gx * one_nth;
+  const double level = sum_g * one_nth - static_cast<double>(row.cr) * k2;
+  const C upper = static_cast<C>(level);
+  return {row.m, upper, static_cast<C>(level - static_cast<double>(upper)),
+          static_cast<C>(row.r * k2), row.r};
 }
 
+// Meanwhile the rows `ahead` elements further on are fetched.
 template <bool kStreaming, class T>
 INLINE void write_dx_chunk(const T* dy, const T* x, const Compute<T>* gamma, int64_t n,
-                           Row<Compute<T>> row, Slope<Compute<T>> slope, T* dx) {
+                           Plane<Compute<T>> p, T* dx, int64_t ahead) {
   using V = Vec<Compute<T>>;
   for_vectors<kLanes<Compute<T>>>(n, [&](int64_t j, int64_t left) {
-    const V g = load(dy + j, left) * load(gamma + j, left);
-    const V xhat = (load(x + j, left) - row.m) * row.r - row.cr;
-    const V out = ((g - slope.k1) - (xhat * slope.k2 + slope.k1_rest)) * row.r;
+    const V level = load(dy + j, left) * load(gamma + j, left) - p.upper;
+    const V out = (level - ((load(x + j, left) - p.m) * p.slope + p.lower)) * p.r;
+    __builtin_prefetch(dy + j + ahead);
+    __builtin_prefetch(x + j + ahead);
     write<kStreaming>(dx + j, out, left);
   });
 }
 template <class T>
 INLINE void write_dx(const T* dy, const T* x, const Compute<T>* gamma, const Compute<T>* ones,
-                     int64_t n, Row<Compute<T>> row, Slope<Compute<T>> slope, T* dx,
-                     bool streaming) {
+                     int64_t n, Plane<Compute<T>> plane, T* dx, bool streaming, int64_t ahead) {
   for (int64_t j = 0; j < n; j += kChunk) {
     const int64_t count = smaller(kChunk, n - j);
     const Compute<T>* scale = gamma ? gamma + j : ones;
     if (streaming) {
-      write_dx_chunk<true>(dy + j, x + j, scale, count, row, slope, dx + j);
+      write_dx_chunk<true>(dy + j, x + j, scale, count, plane, dx + j, ahead);
     } else {
-      write_dx_chunk<false>(dy + j, x + j, scale, count, row, slope, dx + j);
+      write_dx_chunk<false>(dy + j, x + j, scale, count, plane, dx + j, ahead);
     }
   }
 }
@@ -195,61 +236,77 @@ void write_dx_in_double(const T* dy, const T* x, const Compute<T>* gamma, int64_
   }
 }
 
-// kRows rows, start to end; `index` are their numbers.
+// The kRows rows from `first` on, start to end. All have an rstd in range.
 template <class T, int kRows>
-INLINE void backward_together(const Backward& b, const int64_t* index, const Compute<T>* ones,
+INLINE void backward_together(const Backward& b, int64_t first, const Compute<T>* ones,
                               ColumnSums<Compute<T>, kSegment>& sums) {
   using C = Compute<T>;
   const BackwardOf<T> a(b);
   const int64_t n = b.n;
+  const double one_nth = 1 / static_cast<double>(n);
   const T* dy[kRows];
   const T* x[kRows];
   Row<C> row[kRows];
   for (int r = 0; r < kRows; ++r) {
-    dy[r] = a.dy + index[r] * n;
-    x[r] = a.x + index[r] * n;
-    row[r] = row_of<C>(b.mean[index[r]], b.rstd[index[r]]);
+    dy[r] = a.dy + (first + r) * n;
+    x[r] = a.x + (first + r) * n;
+    row[r] = row_of<C>(b.mean[first + r], b.rstd[first + r]);
   }
   double sum_g[kRows], sum_gx[kRows];
   add_columns<T, kRows>(dy, x, row, a.gamma, ones, n, sums.dgamma, sums.dbeta, sum_g, sum_gx);
+  Plane<C> plane[kRows];
+  for (int r = 0; r < kRows; ++r) plane[r] = plane_of(row[r], sum_g[r], sum_gx[r], one_nth);
   for (int r = 0; r < kRows; ++r)
-    write_dx(dy[r], x[r], a.gamma, ones, n, row[r], slope_of<C>(sum_g[r], sum_gx[r], n),
-             a.dx + index[r] * n, b.streaming);
+    write_dx(dy[r], x[r], a.gamma, ones, n, plane[r], a.dx + (first + r) * n, b.streaming,
+             kRows * n);
   sums.count(kRows);
+}
+
+template <class T, int kRows>
+void backward_block(const Backward& b, int64_t block) {
+  using C = Compute<T>;
+  const BackwardOf<T> a(b);
+  const int64_t n = b.n;
+  const Stand<C> ones(1, a.gamma ? 0 : n);
+  double* dgamma = b.sums + block * 2 * padded(n);
+  double* dbeta = dgamma + padded(n);
+  for (int64_t j = 0; j < 2 * padded(n); ++j) dgamma[j] = 0;
+  ColumnSums<C, kSegment> sums(dgamma, dbeta, n);
+  const int64_t last = smaller(b.outer, (block + 1) * b.block);
+  for (int64_t row = block * b.block; row < last;) {
+    int64_t in_range = 0;
+    while (in_range < smaller(kRows, last - row) && rstd_in_range(C(), b.rstd[row + in_range]))
+      ++in_range;
+    if (in_range == kRows) {
+      backward_together<T, kRows>(b, row, ones.chunk, sums);
+      row += kRows;
+    } else if (in_range > 0) {
+      backward_together<T, 1>(b, row, ones.chunk, sums);
+      ++row;
+    } else {
+      const T* dy = a.dy + row * n;
+      const T* x = a.x + row * n;
+      double sum_g, sum_gx;
+      add_in_double(dy, x, a.gamma, n, 1, b.mean[row], b.rstd[row], dgamma, dbeta, &sum_g,
+                    &sum_gx);
+      write_dx_in_double(dy, x, a.gamma, n, 1, b.mean[row], b.rstd[row], sum_g / n, sum_gx / n,
+                         a.dx + row * n);
+      ++row;
+    }
+  }
+  sums.fold();
 }
 
 template <class T>
 void backward_block_rows(const Backward& b, int64_t begin, int64_t end) {
   using C = Compute<T>;
-  const BackwardOf<T> a(b);
-  const int64_t n = b.n;
-  const Stand<C> ones(1, a.gamma ? 0 : n);
+  constexpr int64_t kShort = 128;  // many such rows' dy and x still fit the first-level cache
   for (int64_t block = begin; block < end; ++block) {
-    double* dgamma = b.sums + block * 2 * padded(n);
-    double* dbeta = dgamma + padded(n);
-    for (int64_t j = 0; j < 2 * padded(n); ++j) dgamma[j] = 0;
-    ColumnSums<C, kSegment> sums(dgamma, dbeta, n);
-    int64_t waiting[kTogether<C>];
-    int count = 0;
-    const int64_t last = smaller(b.outer, (block + 1) * b.block);
-    for (int64_t row = block * b.block; row < last; ++row) {
-      if (rstd_in_range(C(), b.rstd[row])) {
-        waiting[count++] = row;
-        if (count < kTogether<C>) continue;
-        backward_together<T, kTogether<C>>(b, waiting, ones.chunk, sums);
-        count = 0;
-      } else {
-        const T* dy = a.dy + row * n;
-        const T* x = a.x + row * n;
-        double sum_g, sum_gx;
-        add_in_double(dy, x, a.gamma, n, 1, b.mean[row], b.rstd[row], dgamma, dbeta, &sum_g,
-                      &sum_gx);
-        write_dx_in_double(dy, x, a.gamma, n, 1, b.mean[row], b.rstd[row], sum_g / n, sum_gx / n,
-                           a.dx + row * n);
-      }
+    if (b.n <= kShort) {
+      backward_block<T, kLanes<C>>(b, block);
+    } else {
+      backward_block<T, kTogether<C>>(b, block);
     }
-    for (int i = 0; i < count; ++i) backward_together<T, 1>(b, waiting + i, ones.chunk, sums);
-    sums.fold();
   }
   if (b.streaming) end_streaming();
 }

@@ -72,8 +72,9 @@ void backward_long_dx(const Backward& b, int64_t begin, int64_t end) {
     const C* gamma = a.gamma ? a.gamma + j : nullptr;
     const double sum_g = b.partial[i * 2 * tiles], sum_gx = b.partial[i * 2 * tiles + tiles];
     if (rstd_in_range(C(), b.rstd[row])) {
-      write_dx(a.dy + at, a.x + at, gamma, ones.chunk, n, row_of<C>(b.mean[row], b.rstd[row]),
-               slope_of<C>(sum_g, sum_gx, b.n), a.dx + at, b.streaming);
+      write_dx(a.dy + at, a.x + at, gamma, ones.chunk, n, 
+               plane_of(row_of<C>(b.mean[row], b.rstd[row]), sum_g, sum_gx, 1 / static_cast<double>(b.n)), a.dx + at,
+               b.streaming, kChunk);
     } else {
       write_dx_in_double(a.dy + at, a.x + at, gamma, n, 1, b.mean[row], b.rstd[row],
                          sum_g / b.n, sum_gx / b.n, a.dx + at);

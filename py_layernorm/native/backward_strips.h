@@ -69,11 +69,11 @@ void backward_columns(const Backward& b, int64_t o, int64_t i, int64_t columns, 
       for (int v = 0; v < kVectors; ++v) {
         const V d = read(dy, k + l, v);
         const V xhat = xhat_at(k + l, v);
-        const V g = d * gamma;
-        dgamma_k += d * xhat;
+        const V product = d * xhat;
+        dgamma_k += product;
         dbeta_k += d;
-        g_part[v] += g;
-        gx_part[v] += g * xhat;
+        g_part[v] += d * gamma;
+        gx_part[v] += product * gamma;
       }
       across_dgamma[l] = dgamma_k;
       across_dbeta[l] = dbeta_k;
@@ -92,21 +92,19 @@ void backward_columns(const Backward& b, int64_t o, int64_t i, int64_t columns, 
     k += count;
   }
 
-  C k1[kColumns], k1_rest[kColumns], k2[kColumns];
+  C upper[kColumns], lower[kColumns], slope[kColumns];
   for (int c = 0; c < kColumns; ++c) {
-    const Slope<C> slope = slope_of<C>(sum_g[c], sum_gx[c], n);
-    k1[c] = slope.k1;
-    k1_rest[c] = slope.k1_rest;
-    k2[c] = slope.k2;
+    const Plane<C> plane = plane_of(Row<C>{m[c], r[c], cr[c]}, sum_g[c], sum_gx[c], 1 / static_cast<double>(n));
+    upper[c] = plane.upper;
+    lower[c] = plane.lower;
+    slope[c] = plane.slope;
   }
   for (int64_t k = 0; k < n; ++k) {
     const C gamma = a.gamma ? a.gamma[k] : 1;
     for (int v = 0; v < kVectors; ++v) {
-      const int64_t at = k * inner + v * kWidth;
-      const V g = read(dy, k, v) * gamma;
-      V out = ((g - load(k1 + v * kWidth)) -
-               (xhat_at(k, v) * load(k2 + v * kWidth) + load(k1_rest + v * kWidth))) *
-              rv[v];
+      const int64_t at = k * inner + v * kWidth, c = v * kWidth;
+      const V level = read(dy, k, v) * gamma - load(upper + c);
+      V out = (level - ((read(x, k, v) - mv[v]) * load(slope + c) + load(lower + c))) * rv[v];
       if (!all_held) out = held[v] ? out : load(dx + at, left);
       store(dx + at, out, left);
     }

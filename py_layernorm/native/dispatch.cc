@@ -96,7 +96,8 @@ int forward(int dtype, Forward f) {
   const Kernels& kernels = isa().kernels(dtype);
   const int64_t rows = f.outer * f.inner;
   const int64_t row_bytes = f.n * element_size(dtype);
-  f.streaming = rows * row_bytes > kStreamBytes && aligned(f.y, row_bytes) && f.y != f.x;
+  const int64_t stride = (f.inner > 1 ? f.inner : f.n) * element_size(dtype);
+  f.streaming = rows * row_bytes > kStreamBytes && aligned(f.y, stride) && f.y != f.x;
   if (f.inner > 1) {
     const int64_t strips = (f.inner + kStrip - 1) / kStrip;
     share_out(f, kernels.strips, f.outer * strips, 2 * row_bytes * f.inner / strips);

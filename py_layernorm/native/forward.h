@@ -34,38 +34,39 @@ void forward_groups(const Forward& f, int64_t begin, int64_t end) {
   using C = Compute<T>;
   const ForwardOf<T> a(f);
   const int64_t n = f.n;
+  constexpr int kParts = kRows > 4 ? 1 : 4;
   const Stand<C> ones(1, a.gamma ? 0 : n), zeros(0, a.beta ? 0 : n);
   const C* gamma = a.gamma ? a.gamma : ones.chunk;
   const C* beta = a.beta ? a.beta : zeros.chunk;
   const auto row_at = [&](int64_t row) { return a.x + smaller(row, end - 1) * n; };
   Vec<C> sum[kRows], sum2[kRows];
-  for (int r = 0; r < kRows; ++r) sum[r] = sum_of_chunk(row_at(begin + r), n);
+  for (int r = 0; r < kRows; ++r) sum[r] = sum_of_chunk<kParts>(row_at(begin + r), n);
   for (int64_t first = begin; first < end; first += kRows) {
     const int64_t count = smaller(kRows, end - first);
     C totals[kLanes<C>], totals2[kLanes<C>], m[kRows];
     store(totals, sum_each<C, kRows>(sum));
     for (int r = 0; r < kRows; ++r) m[r] = totals[r] / static_cast<C>(n);
     for (int r = 0; r < kRows; ++r)
-      deviations_of_chunk(row_at(first + r), n, m[r], &sum[r], &sum2[r]);
+      deviations_of_chunk<kParts>(row_at(first + r), n, m[r], &sum[r], &sum2[r]);
     store(totals, sum_each<C, kRows>(sum));
     store(totals2, sum_each<C, kRows>(sum2));
 
-    double mean[kRows], rstd[kRows];
-    bool held[kRows];
+    double mean[kRows], rstd[kRows], spread[kRows];
     for (int r = 0; r < kRows; ++r)
-      held[r] = statistics_of<C>(m[r], totals[r], totals2[r], n, f.epsilon, &mean[r], &rstd[r]);
-
+      spread[r] = statistics_of<C>(m[r], totals[r], totals2[r], n, f.epsilon, &mean[r], &rstd[r]);
     for (int64_t r = 0; r < count; ++r) {
       const T* x = row_at(first + r);
       const T* next = row_at(first + r + kRows);
       T* y = a.y + (first + r) * n;
-      if (held[r]) {
-        sum[r] = normalise_chunk<kStreaming>(x, gamma, beta, n, row_of<C>(mean[r], rstd[r]), y,
-                                             next);
+      if (in_range(C(), spread[r])) {
+        const Row<C> row = row_of<C>(mean[r], rstd[r]);
+        sum[r] = normalise_chunk<kParts, kStreaming>(x, gamma, beta, n, row, y, next);
       } else {
         normalise_in_double(x, gamma, beta, n, 1, f.epsilon, y, &mean[r], &rstd[r]);
-        sum[r] = sum_of_chunk(next, n);
+        sum[r] = sum_of_chunk<kParts>(next, n);
       }
+    }
+    for (int64_t r = 0; r < count; ++r) {
       f.mean[first + r] = mean[r];
       f.rstd[first + r] = rstd[r];
     }
@@ -94,9 +95,9 @@ INLINE void normalise(const Forward& f, const ForwardOf<T>& a, int64_t row, int6
     const C* gamma = a.gamma ? a.gamma + j : ones.chunk;
     const C* beta = a.beta ? a.beta + j : zeros.chunk;
     if (f.streaming) {
-      normalise_chunk<true>(x, gamma, beta, smaller(kChunk, end - j), constants, y, x);
+      normalise_chunk<4, true>(x, gamma, beta, smaller(kChunk, end - j), constants, y, x);
     } else {
-      normalise_chunk<false>(x, gamma, beta, smaller(kChunk, end - j), constants, y, x);
+      normalise_chunk<4, false>(x, gamma, beta, smaller(kChunk, end - j), constants, y, x);
     }
   }
 }
@@ -118,7 +119,7 @@ void forward_long_rows(const Forward& f, int64_t begin, int64_t end) {
       sum_d += part;
       sum_d2 += part2;
     }
-    if (statistics_of(m, sum_d, sum_d2, n, f.epsilon, &f.mean[row], &f.rstd[row])) {
+    if (in_range(C(), statistics_of(m, sum_d, sum_d2, n, f.epsilon, &f.mean[row], &f.rstd[row]))) {
       normalise(f, a, row, 0, n);
     } else {
       normalise_in_double(x, a.gamma, a.beta, n, 1, f.epsilon, a.y + row * n, &f.mean[row],
@@ -176,8 +177,9 @@ void long_statistics(const Forward& f, int64_t begin, int64_t end) {
     double* part = f.partial + row * 2 * segments;
     const double sum_d = sum_of_parts(part, segments);
     const double sum_d2 = sum_of_parts(part + segments, segments);
-    const bool held = statistics_of(static_cast<Compute<T>>(f.mean[row]), sum_d, sum_d2, f.n,
-                                    f.epsilon, &f.mean[row], &f.rstd[row]);
+    using C = Compute<T>;
+    const bool held = in_range(C(), statistics_of(static_cast<C>(f.mean[row]), sum_d, sum_d2, f.n,
+                                                  f.epsilon, &f.mean[row], &f.rstd[row]));
     part[0] = held ? 0 : __builtin_nan("");
     if (!held)
       normalise_in_double(a.x + row * f.n, a.gamma, a.beta, f.n, 1, f.epsilon, a.y + row * f.n,

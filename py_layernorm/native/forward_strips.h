@@ -13,8 +13,9 @@ constexpr int64_t kColumnChunk = 32;
 
 // kVectors vectors' worth of columns at column i of outer index o; of a single vector, `columns` are
 // in use.
+// Meanwhile the columns `ahead` elements further on are fetched: they are far apart, and the processor does not foresee them.
 template <class T, int kVectors>
-void forward_columns(const Forward& f, int64_t o, int64_t i, int64_t columns) {
+void forward_columns(const Forward& f, int64_t o, int64_t i, int64_t columns, int64_t ahead) {
   using C = Compute<T>;
   using V = Vec<C>;
   constexpr int kWidth = kLanes<C>;
@@ -49,6 +50,7 @@ void forward_columns(const Forward& f, int64_t o, int64_t i, int64_t columns) {
         const V d = load(x + k * inner + v * kWidth, left) - mv[v];
         part[v] += d;
         part2[v] += d * d;
+        __builtin_prefetch(x + k * inner + v * kWidth + ahead);
       }
     for (int v = 0; v < kVectors; ++v) {
       add_lanes<C>(sum + v * kWidth, part[v]);
@@ -56,28 +58,26 @@ void forward_columns(const Forward& f, int64_t o, int64_t i, int64_t columns) {
     }
   }
 
-  double mean[kColumns], rstd[kColumns];
-  bool held[kColumns];
+  double mean[kColumns], rstd[kColumns], spread[kColumns];
   for (int c = 0; c < kColumns; ++c)
-    held[c] = statistics_of(m[c], sum[c], sum2[c], n, f.epsilon, &mean[c], &rstd[c]);
+    spread[c] = statistics_of(m[c], sum[c], sum2[c], n, f.epsilon, &mean[c], &rstd[c]);
+  C r[kColumns], cr[kColumns], held[kColumns];
   bool all_held = true;
-  for (int64_t c = 0; c < columns; ++c) {
-    if (!held[c]) {
-      all_held = false;
-      normalise_in_double(x + c, a.gamma, a.beta, n, inner, f.epsilon, y + c, &mean[c], &rstd[c]);
-    }
-    f.mean[o * inner + i + c] = mean[c];
-    f.rstd[o * inner + i + c] = rstd[c];
-  }
-
-  C r[kColumns], cr[kColumns], use[kColumns];
   for (int c = 0; c < kColumns; ++c) {
     const Row<C> row = row_of<C>(mean[c], rstd[c]);
     m[c] = row.m;
     r[c] = row.r;
     cr[c] = row.cr;
-    use[c] = held[c];
+    held[c] = in_range(C(), spread[c]);
+    all_held &= c >= columns || in_range(C(), spread[c]);
   }
+  for (int64_t c = 0; c < columns; ++c) {
+    if (!all_held && held[c] == 0)
+      normalise_in_double(x + c, a.gamma, a.beta, n, inner, f.epsilon, y + c, &mean[c], &rstd[c]);
+    f.mean[o * inner + i + c] = mean[c];
+    f.rstd[o * inner + i + c] = rstd[c];
+  }
+
   V rv[kVectors], crv[kVectors];
   for (int v = 0; v < kVectors; ++v) {
     mv[v] = load(m + v * kWidth);
@@ -91,8 +91,12 @@ void forward_columns(const Forward& f, int64_t o, int64_t i, int64_t columns) {
       const int64_t at = k * inner + v * kWidth;
       V out = ((load(x + at, left) - mv[v]) * rv[v] - crv[v]) * gamma + beta;
       // What was done in double stays.
-      if (!all_held) out = load(use + v * kWidth) != 0 ? out : load(y + at, left);
-      store(y + at, out, left);
+      if (!all_held) out = load(held + v * kWidth) != 0 ? out : load(y + at, left);
+      if (f.streaming && left == kWidth) {
+        stream(y + at, out);
+      } else {
+        store(y + at, out, left);
+      }
     }
   }
 }
@@ -105,9 +109,10 @@ void forward_strips(const Forward& f, int64_t begin, int64_t end) {
     const int64_t o = task / strips;
     int64_t i = task % strips * kStrip;
     const int64_t last = smaller(f.inner, i + kStrip);
-    for (; i + 4 * kWidth <= last; i += 4 * kWidth) forward_columns<T, 4>(f, o, i, 4 * kWidth);
-    for (; i < last; i += kWidth) forward_columns<T, 1>(f, o, i, smaller(kWidth, last - i));
+    for (; i + 4 * kWidth <= last; i += 4 * kWidth) forward_columns<T, 4>(f, o, i, 4 * kWidth, 4 * kWidth);
+    for (; i < last; i += kWidth) forward_columns<T, 1>(f, o, i, smaller(kWidth, last - i), kWidth);
   }
+  if (f.streaming) end_streaming();
 }
 
 }  // namespace

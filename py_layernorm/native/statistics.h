@@ -24,7 +24,8 @@ INLINE Row<C> row_of(double mean, double rstd) {
   return {m, r, c * r};
 }
 
-// Whether squares of this row stay clear of overflow and underflow in C; not so for NaN.
+// Whether C can hold the squares of a row of this spread, which is d^2's mean plus epsilon; not so
+// for NaN.
 INLINE bool in_range(float, double spread) { return spread >= 1e-30 && spread <= 1e38; }
 INLINE bool in_range(double, double spread) { return spread >= 1e-280 && spread <= 1e300; }
 
@@ -32,17 +33,17 @@ INLINE bool in_range(double, double spread) { return spread >= 1e-280 && spread 
 INLINE bool rstd_in_range(float, double rstd) { return rstd >= 1e-36 && rstd <= 1e36; }
 INLINE bool rstd_in_range(double, double rstd) { return rstd >= 1e-280 && rstd <= 1e280; }
 
-// mean and rstd of a row from the sums of d = x - m and of d^2. False: C could not hold them, and
-// the row is to be done by normalise_in_double.
+// mean and rstd of a row from the sums of d = x - m and of d^2. Gives its spread: unless that is in
+// range, the row is to be done again by normalise_in_double.
 template <class C>
-INLINE bool statistics_of(C m, double sum_d, double sum_d2, double n, double epsilon, double* mean,
-                          double* rstd) {
+INLINE double statistics_of(C m, double sum_d, double sum_d2, double n, double epsilon,
+                            double* mean, double* rstd) {
   const double c = sum_d / n;
   const double d2 = sum_d2 / n;
   const double var = d2 - c * c;
   *mean = m + c;
   *rstd = 1 / __builtin_sqrt((var < 0 ? 0 : var) + epsilon);
-  return in_range(C(), d2 + epsilon);
+  return d2 + epsilon;
 }
 
 // What stands in for gamma or beta where there is none: a chunk of ones, or of zeros.
@@ -63,38 +64,43 @@ INLINE void for_vectors(int64_t n, const Step& step) {
   if (j < n) step(j, n - j);
 }
 
-// Sums in four parts, because each addition waits for the one before it in its part.
-template <class C>
+// A sum in kParts parts: each addition waits for the one before it in its part. Four for long rows;
+// one for short rows, of which many are under way at a time, and where adding the parts would cost.
+template <class C, int kParts>
 struct Sum {
-  Vec<C> part[4] = {};
-  INLINE Vec<C> total() const { return (part[0] + part[1]) + (part[2] + part[3]); }
+  Vec<C> part[kParts] = {};
+  INLINE Vec<C> total() const {
+    if constexpr (kParts == 1) return part[0];
+    else return (part[0] + part[1]) + (part[2] + part[3]);
+  }
 };
 
 // step(part, j, elements): for_vectors, with the parts of a Sum by turns.
-template <int64_t kWidth, class Step>
+template <int64_t kWidth, int kParts, class Step>
 INLINE void for_parts(int64_t n, const Step& step) {
   int64_t j = 0;
   for (; j + 4 * kWidth <= n; j += 4 * kWidth)
-    for (int u = 0; u < 4; ++u) step(u, j + u * kWidth, kWidth);
+    for (int u = 0; u < 4; ++u) step(u % kParts, j + u * kWidth, kWidth);
   for_vectors<kWidth>(n - j, [&](int64_t i, int64_t left) { step(0, j + i, left); });
 }
 
 // sum(x) of a chunk.
-template <class T>
+template <int kParts, class T>
 INLINE Vec<Compute<T>> sum_of_chunk(const T* x, int64_t n) {
   using C = Compute<T>;
-  Sum<C> sum;
-  for_parts<kLanes<C>>(n, [&](int u, int64_t j, int64_t left) { sum.part[u] += load(x + j, left); });
+  Sum<C, kParts> sum;
+  for_parts<kLanes<C>, kParts>(
+      n, [&](int u, int64_t j, int64_t left) { sum.part[u] += load(x + j, left); });
   return sum.total();
 }
 
 // sum(d) and sum(d^2) of a chunk, d = x - m.
-template <class T>
-INLINE void deviations_of_chunk(const T* x, int64_t n, Compute<T> m,
-                                Vec<Compute<T>>* sum_d, Vec<Compute<T>>* sum_d2) {
+template <int kParts, class T>
+INLINE void deviations_of_chunk(const T* x, int64_t n, Compute<T> m, Vec<Compute<T>>* sum_d,
+                                Vec<Compute<T>>* sum_d2) {
   using C = Compute<T>;
-  Sum<C> sum, sum2;
-  for_parts<kLanes<C>>(n, [&](int u, int64_t j, int64_t left) {
+  Sum<C, kParts> sum, sum2;
+  for_parts<kLanes<C>, kParts>(n, [&](int u, int64_t j, int64_t left) {
     const Vec<C> difference = load(x + j, left) - m;
     const Vec<C> d = left < kLanes<C> ? first_lanes<C>(difference, left) : difference;
     sum.part[u] += d;
@@ -108,7 +114,7 @@ INLINE void deviations_of_chunk(const T* x, int64_t n, Compute<T> m,
 template <class T>
 INLINE double sum_of(const T* x, int64_t n) {
   Doubles total = {};
-  for (int64_t j = 0; j < n; j += kChunk) total += fold(sum_of_chunk(x + j, smaller(kChunk, n - j)));
+  for (int64_t j = 0; j < n; j += kChunk) total += fold(sum_of_chunk<4>(x + j, smaller(kChunk, n - j)));
   return sum_lanes(total);
 }
 template <class T>
@@ -116,7 +122,7 @@ INLINE void deviations_of(const T* x, int64_t n, Compute<T> m, double* sum_d, do
   Doubles total = {}, total2 = {};
   for (int64_t j = 0; j < n; j += kChunk) {
     Vec<Compute<T>> sum, sum2;
-    deviations_of_chunk(x + j, smaller(kChunk, n - j), m, &sum, &sum2);
+    deviations_of_chunk<4>(x + j, smaller(kChunk, n - j), m, &sum, &sum2);
     total += fold(sum);
     total2 += fold(sum2);
   }
@@ -126,12 +132,12 @@ INLINE void deviations_of(const T* x, int64_t n, Compute<T> m, double* sum_d, do
 
 // y = ((x - m) * r - cr) * gamma + beta of a chunk. Gives sum(next) of the chunk that comes later:
 // writing one and reading the other at the same time keeps memory busy both ways.
-template <bool kStreaming, class T>
+template <int kParts, bool kStreaming, class T>
 INLINE Vec<Compute<T>> normalise_chunk(const T* x, const Compute<T>* gamma, const Compute<T>* beta,
                                        int64_t n, Row<Compute<T>> row, T* y, const T* next) {
   using C = Compute<T>;
-  Sum<C> sum;
-  for_parts<kLanes<C>>(n, [&](int u, int64_t j, int64_t left) {
+  Sum<C, kParts> sum;
+  for_parts<kLanes<C>, kParts>(n, [&](int u, int64_t j, int64_t left) {
     const Vec<C> xhat = (load(x + j, left) - row.m) * row.r - row.cr;
     sum.part[u] += load(next + j, left);
     write<kStreaming>(y + j, xhat * load(gamma + j, left) + load(beta + j, left), left);

@@ -31,9 +31,13 @@ discover <- function() {
   )
   # What reticulate returns for a Python that it cannot even ask, such as a shim of pyenv.
   if (inherits(config, "try-error")) stop(attr(config, "condition"))
-  setting <- tolower(Sys.getenv("RETICULATE_USE_MANAGED_VENV"))
-  if (is.null(config) && setting %in% c("false", "0", "no")) stop("no Python was found")
+  if (is.null(config) && !may_make_one()) stop("no Python was found")
   config
+}
+
+may_make_one <- function() {
+  identical(Sys.getenv("RETICULATE_PYTHON"), "managed") ||
+    !tolower(Sys.getenv("RETICULATE_USE_MANAGED_VENV")) %in% c("false", "0", "no")
 }
 
 #' Whether the module is there, without starting Python and without importing it

@@ -94,6 +94,14 @@ local_fake_keras3 <- function(env = parent.frame()) {
   withr::defer(unloadNamespace("keras3"), envir = env)
 }
 
+# Environment variables of a user who has chosen no Python, with `home` as the home folder.
+no_choice <- function(home) {
+  c(
+    RETICULATE_PYTHON = NA, RETICULATE_PYTHON_ENV = NA, RETICULATE_PYTHON_FALLBACK = NA,
+    VIRTUAL_ENV = NA, HOME = home, WORKON_HOME = home
+  )
+}
+
 # R code after which R finds no programs but the one that it needs to clean up.
 hide_programs <- function(env = parent.frame()) {
   folder <- withr::local_tempdir(.local_envir = env)

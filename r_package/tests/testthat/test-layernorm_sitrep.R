@@ -64,10 +64,7 @@ test_that("a RETICULATE_PYTHON that does not exist comes with the command agains
 
 test_that("it works without any Python", {
   home <- withr::local_tempdir()
-  env <- c(
-    RETICULATE_PYTHON = NA, RETICULATE_PYTHON_ENV = NA, VIRTUAL_ENV = NA, HOME = home,
-    WORKON_HOME = home, RETICULATE_USE_MANAGED_VENV = "no"
-  )
+  env <- c(no_choice(home), RETICULATE_USE_MANAGED_VENV = "no")
   out <- sitrep(env, before = hide_programs())
   expect_match(out, "Python +none that reticulate can use: no Python was found")
   expect_match(out, "RETICULATE_PYTHON +not set")

@@ -11,9 +11,8 @@ test_that("settings are told apart without starting Python", {
     "plan <- layernorm:::planned_python()",
     "cat(plan$managed, is.null(plan$path), plan$started)"
   )
-  none <- c(RETICULATE_PYTHON = NA, RETICULATE_PYTHON_ENV = NA, VIRTUAL_ENV = NA)
   home <- withr::local_tempdir()
-  alone <- c(none, HOME = home, WORKON_HOME = home)
+  alone <- no_choice(home)
   use <- function(value) c(RETICULATE_USE_MANAGED_VENV = value)
   expect_identical(run_r(show, c(alone, use("yes"))), "TRUE TRUE FALSE")
   expect_identical(run_r(show, c(alone, use(NA))), "TRUE TRUE FALSE")
@@ -27,16 +26,13 @@ test_that("settings are told apart without starting Python", {
 })
 
 test_that("a Python that reticulate cannot ask is a problem, not an error", {
-  folder <- withr::local_tempdir()
-  python <- file.path(folder, "python3")
-  writeLines(c("#!/bin/sh", "exit 1"), python)
-  Sys.chmod(python, "755")
-  out <- run_r(
-    c(
-      sprintf("Sys.setenv(PATH = paste(%s, Sys.getenv('PATH'), sep = ':'))", deparse(folder)),
-      "cat(is.character(layernorm:::planned_python()$problem))"
-    ),
-    c(RETICULATE_PYTHON = python)
+  home <- withr::local_tempdir()
+  code <- c(
+    hide_programs(),
+    "python <- file.path(Sys.getenv('PATH'), 'python3')",
+    "writeLines(c('#!/bin/sh', 'exit 1'), python)",
+    "Sys.chmod(python, '755')",
+    "cat(is.character(layernorm:::planned_python()$problem))"
   )
-  expect_identical(out, "TRUE")
+  expect_identical(run_r(code, c(no_choice(home), RETICULATE_USE_MANAGED_VENV = "no")), "TRUE")
 })
