@@ -31,6 +31,7 @@ doctor: ## say what is installed, what is missing, and the command that mends it
 
 bench: ## measure speed side by side with the alternatives (sets up first)
 	@scripts/setup.sh
+	@scripts/run python -m pip install --quiet --requirement benchmarks/requirements.txt
 	@scripts/run python benchmarks/run.py
 
 clean: ## remove all that set-up, tests and builds made in this folder

@@ -1,6 +1,7 @@
 """`make bench`: every row beside what people would use instead, printed, and written as JSON.
 
-python benchmarks/run.py [section ...]      sections: accuracy, layers, portable, r
+python benchmarks/run.py [section ...]      sections: kernel, layers, memory, models,
+                                                portable, accuracy, r
 """
 
 import json
@@ -12,10 +13,23 @@ from pathlib import Path
 
 import accuracy
 import layers
+import memory
+import models
+import plot
 from rows import Row, table
 
 HERE = Path(__file__).parent
 OUT = HERE / "output"
+
+
+def kernel_rows() -> Iterator[Row]:
+    """The bare kernel beside PyTorch, in a process of its own: TensorFlow's threads stay out."""
+    file = OUT / "kernel.jsonl"
+    subprocess.run([sys.executable, HERE / "kernel.py", "--json", file], check=True)
+    for line in file.read_text().splitlines():
+        found = json.loads(line)
+        del found["ok"]
+        yield Row(**found)
 
 
 def r_rows() -> Iterator[Row]:
@@ -37,9 +51,12 @@ def r_rows() -> Iterator[Row]:
 
 
 SECTIONS: dict[str, Callable[[], Iterator[Row]]] = {
-    "accuracy": accuracy.rows,
+    "kernel": kernel_rows,
     "layers": layers.rows,
+    "memory": memory.rows,
+    "models": models.rows,
     "portable": layers.portable_rows,
+    "accuracy": accuracy.rows,
     "r": r_rows,
 }
 
@@ -58,10 +75,11 @@ def main() -> int:
     machine = {"cpu": platform.processor() or platform.machine(), "python": sys.version.split()[0]}
     result = {"machine": machine, "rows": [row.as_dict() for row in found]}
     (OUT / "results.json").write_text(json.dumps(result, indent=1))
+    plot.draw(found, OUT / "results.png")
     over = [row for row in found if not row.ok]
     print(f"\n{len(found) - len(over)} of {len(found)} rows within their limit", end="")
     print(f"; over: {'; '.join(row.name for row in over)}" if over else "")
-    print(f"written to {OUT / 'results.json'}")
+    print(f"written to {OUT / 'results.json'} and results.png")
     return 0
 
 

@@ -29,7 +29,7 @@ train <- function(model, data, loss, metric, epochs) {
 compare <- function(title, make_model, data, loss, metric, epochs) {
   score <- c()
   for (normalised in c(FALSE, TRUE)) {
-    cat("\n== ", title, if (normalised) ", with" else ", without", " layer normalisation\n", sep = "")
+    cat("\n==", title, if (normalised) "with" else "without", "layer normalisation\n")
     keras$utils$set_random_seed(42L)
     model <- make_model(normalised)
     score <- c(score, train(model, data, loss, metric, epochs))

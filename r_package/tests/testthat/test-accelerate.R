@@ -1,8 +1,6 @@
 keras_norm <- function(...) py_keras()$layers$LayerNormalization(...)
 
-norm_classes <- function(model) {
-  py("[type(l).__module__.split('.')[0] for l in m.layers if 'norm' in l.name]", m = model)
-}
+norm_packages <- "[type(l).__module__.split('.')[0] for l in m.layers if 'norm' in l.name]"
 
 test_that("every layer normalisation becomes ours and Keras's again, with the same weights", {
   skip_if_no_py_layernorm()
@@ -19,12 +17,12 @@ test_that("every layer normalisation becomes ours and Keras's again, with the sa
   expect_null(report$left)
   expect_identical(report$note, "")
   expect_output(print(report), "^2 layers accelerated: sequential/norm_1, sequential/norm_2$")
-  expect_identical(norm_classes(model), c("py_layernorm", "py_layernorm"))
+  expect_identical(py(norm_packages, m = model), c("py_layernorm", "py_layernorm"))
   expect_identical(vapply(model$weights, reticulate::py_id, ""), weights)
   expect_equal(model$predict(x, verbose = 0L), before, tolerance = 1e-5)
 
   expect_identical(restore(model)$changed, report$changed)
-  expect_identical(norm_classes(model), c("keras", "keras"))
+  expect_identical(py(norm_packages, m = model), c("keras", "keras"))
   expect_equal(model$predict(x, verbose = 0L), before, tolerance = 1e-5)
 })
 
