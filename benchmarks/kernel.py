@@ -123,10 +123,15 @@ def keep_pages() -> None:
         mallopt(-2, 256 << 20)  # M_TOP_PAD
 
 
-def compare(section, name, peer, pair, ours, theirs, limit) -> Row:
+WANTED: list[str] = []  # words of the rows to measure; none: all
+
+
+def compare(section, name, peer, pair, ours, theirs, limit) -> Iterator[Row]:
+    if not all(word in f"{section} {name} {peer}" for word in WANTED):
+        return
     a, b, ratio = paired(repeated(ours, pair.calls), repeated(theirs, pair.calls))
     microseconds = 1e6 / pair.calls
-    return Row(section, name, peer, b * microseconds, a * microseconds, ratio, limit, "us")
+    yield Row(section, name, peer, b * microseconds, a * microseconds, ratio, limit, "us")
 
 
 def last_axis(library) -> Iterator[Row]:
@@ -141,12 +146,12 @@ def last_axis(library) -> Iterator[Row]:
         pair = Pair(library, rows, n)
         name = f"({rows}, {n})"
         ours = pair.ours_forward()
-        yield compare(
+        yield from compare(
             section, f"{name} forward", "PyTorch", pair, ours, pair.torch_forward(), forward
         )
-        yield compare(section, f"{name} forward", "copy", pair, ours, pair.copy(), copy)
+        yield from compare(section, f"{name} forward", "copy", pair, ours, pair.copy(), copy)
         ours = pair.ours_backward()
-        yield compare(
+        yield from compare(
             section, f"{name} backward", "PyTorch", pair, ours, pair.torch_backward(), backward
         )
 
@@ -155,7 +160,7 @@ def half_precision(library) -> Iterator[Row]:
     for dtype in (torch.bfloat16, torch.float16):
         pair = Pair(library, 4096, 768, dtype=dtype)
         name = f"(4096, 768) {str(dtype).removeprefix('torch.')} forward"
-        yield compare(
+        yield from compare(
             "kernel: half precision", name, "PyTorch", pair, pair.ours_forward(),
             pair.torch_forward(), 0.65,
         )  # fmt: skip
@@ -169,8 +174,10 @@ def other_axes(library) -> Iterator[Row]:
         pair = Pair(library, *shape)
         section = "kernel: float32, other axes"
         ours = pair.ours_forward()
-        yield compare(section, name, "PyTorch, permuted", pair, ours, pair.torch_permuted(), 0.20)
-        yield compare(section, name, "copy", pair, ours, pair.copy(), 1.7)
+        yield from compare(
+            section, name, "PyTorch, permuted", pair, ours, pair.torch_permuted(), 0.20
+        )
+        yield from compare(section, name, "copy", pair, ours, pair.copy(), 1.7)
 
 
 def instruction_sets(library) -> Iterator[Row]:
@@ -182,7 +189,7 @@ def instruction_sets(library) -> Iterator[Row]:
             best = Pair(library, *shape)
             pair = Pair(other, *shape)
             for direction in ("forward", "backward"):
-                yield compare(
+                yield from compare(
                     "kernel: instruction sets", f"{shape} {direction}, {isa}", "the best one",
                     pair, getattr(pair, f"ours_{direction}")(),
                     getattr(best, f"ours_{direction}")(), 2.5,
@@ -200,7 +207,7 @@ def busy_processor(library) -> Iterator[Row]:
         for rows, n in ((4096, 768), (4096, 64)):
             pair, single = Pair(library, rows, n), Pair(alone, rows, n)
             for direction in ("forward", "backward"):
-                yield compare(
+                yield from compare(
                     "kernel: one of two processors busy", f"({rows}, {n}) {direction}",
                     "one thread", pair, getattr(pair, f"ours_{direction}")(),
                     getattr(single, f"ours_{direction}")(), 1.1,
@@ -220,12 +227,11 @@ def rows() -> Iterator[Row]:
 
 
 def main() -> None:
+    WANTED[:] = sys.argv[1:]
     found = []
-    words = sys.argv[1:]
     for row in rows():
-        if all(word in f"{row.section} {row.name}" for word in words):
-            found.append(row)
-            print(f"  {row.name} | {row.peer}", file=sys.stderr, flush=True)
+        found.append(row)
+        print(f"  {row.name} | {row.peer}", file=sys.stderr, flush=True)
     print(table(found))
 
 

@@ -113,8 +113,10 @@ def _why_not_accelerate(layer: keras.layers.Layer) -> str | None:
         return f"{type(layer).__name__} is a subclass with code of its own"
     if getattr(layer, "rms_scaling", False):
         return "rms_scaling is not layer normalisation"
-    if not isinstance(layer.axis, int) and min(layer.axis) < 0 <= max(layer.axis):
-        return f"Keras orders gamma and beta wrongly for axis={list(layer.axis)}"
+    axis = [layer.axis] if isinstance(layer.axis, int) else list(layer.axis)
+    # Keras sorts by the numbers as they are, and older versions, such as 3.5, do not sort at all.
+    if axis != sorted(axis) or min(axis) < 0 <= max(axis):
+        return f"Keras orders gamma and beta wrongly for axis={axis}"
     return None
 
 

@@ -6,7 +6,6 @@ import keras
 import numpy as np
 import pytest
 
-
 from py_layernorm import LayerNormalization
 from py_layernorm.accelerate import KERAS_LAYER, accelerate, restore
 

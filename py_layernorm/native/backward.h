@@ -3,7 +3,7 @@
 // dx = (g - k1 - xhat * k2) * r, with g = dy * gamma, k1 = sum(g) / n, k2 = sum(g * xhat) / n.
 #pragma once
 
-#include "statistics.h"
+#include "in_double.h"
 
 namespace py_layernorm {
 namespace ISA {
@@ -208,34 +208,6 @@ INLINE void write_dx(const T* dy, const T* x, const Compute<T>* gamma, const Com
   }
 }
 
-// The row of n elements, `stride` apart, whose rstd C cannot hold or that is not finite: plainly,
-// in double. First its sums, then, given those, its dx.
-template <class T>
-void add_in_double(const T* dy, const T* x, const Compute<T>* gamma, int64_t n, int64_t stride,
-                   double mean, double rstd, double* dgamma, double* dbeta, double* sum_g,
-                   double* sum_gx) {
-  *sum_g = *sum_gx = 0;
-  for (int64_t k = 0; k < n; ++k) {
-    const double d = load_one(dy + k * stride);
-    const double xhat = (load_one(x + k * stride) - mean) * rstd;
-    const double g = gamma ? d * gamma[k] : d;
-    dgamma[k] += d * xhat;
-    dbeta[k] += d;
-    *sum_g += g;
-    *sum_gx += g * xhat;
-  }
-}
-template <class T>
-void write_dx_in_double(const T* dy, const T* x, const Compute<T>* gamma, int64_t n,
-                        int64_t stride, double mean, double rstd, double k1, double k2, T* dx) {
-  for (int64_t k = 0; k < n; ++k) {
-    const double d = load_one(dy + k * stride);
-    const double xhat = (load_one(x + k * stride) - mean) * rstd;
-    const double g = gamma ? d * gamma[k] : d;
-    store_one(dx + k * stride, (g - k1 - xhat * k2) * rstd);
-  }
-}
-
 // The kRows rows from `first` on, start to end. All have an rstd in range.
 template <class T, int kRows>
 INLINE void backward_together(const Backward& b, int64_t first, const Compute<T>* ones,
@@ -287,8 +259,7 @@ void backward_block(const Backward& b, int64_t block) {
       const T* dy = a.dy + row * n;
       const T* x = a.x + row * n;
       double sum_g, sum_gx;
-      add_in_double(dy, x, a.gamma, n, 1, b.mean[row], b.rstd[row], dgamma, dbeta, &sum_g,
-                    &sum_gx);
+      add_in_double(dy, x, a.gamma, n, 1, b.mean[row], b.rstd[row], dgamma, dbeta, &sum_g, &sum_gx);
       write_dx_in_double(dy, x, a.gamma, n, 1, b.mean[row], b.rstd[row], sum_g / n, sum_gx / n,
                          a.dx + row * n);
       ++row;

@@ -42,11 +42,12 @@ void backward_long_sums(const Backward& b, int64_t begin, int64_t end) {
         continue;
       }
       if (count == kTogether<C>) {
-        add_columns<T, kTogether<C>>(dy, x, rows, gamma, ones.chunk, n, sums.dgamma, sums.dbeta, sum_g, sum_gx);
+        add_columns<T, kTogether<C>>(dy, x, rows, gamma, ones.chunk, n, sums.dgamma, sums.dbeta,
+                                     sum_g, sum_gx);
       } else {
         for (int r = 0; r < count; ++r)
-          add_columns<T, 1>(dy + r, x + r, rows + r, gamma, ones.chunk, n, sums.dgamma, sums.dbeta, sum_g + r,
-                            sum_gx + r);
+          add_columns<T, 1>(dy + r, x + r, rows + r, gamma, ones.chunk, n, sums.dgamma, sums.dbeta,
+                            sum_g + r, sum_gx + r);
       }
       for (int r = 0; r < count; ++r, part += 2 * tiles) {
         part[0] = sum_g[r];
@@ -72,12 +73,13 @@ void backward_long_dx(const Backward& b, int64_t begin, int64_t end) {
     const C* gamma = a.gamma ? a.gamma + j : nullptr;
     const double sum_g = b.partial[i * 2 * tiles], sum_gx = b.partial[i * 2 * tiles + tiles];
     if (rstd_in_range(C(), b.rstd[row])) {
-      write_dx(a.dy + at, a.x + at, gamma, ones.chunk, n, 
-               plane_of(row_of<C>(b.mean[row], b.rstd[row]), sum_g, sum_gx, 1 / static_cast<double>(b.n)), a.dx + at,
-               b.streaming, kChunk);
+      write_dx(a.dy + at, a.x + at, gamma, ones.chunk, n,
+               plane_of(row_of<C>(b.mean[row], b.rstd[row]), sum_g, sum_gx,
+                        1 / static_cast<double>(b.n)),
+               a.dx + at, b.streaming, kChunk);
     } else {
-      write_dx_in_double(a.dy + at, a.x + at, gamma, n, 1, b.mean[row], b.rstd[row],
-                         sum_g / b.n, sum_gx / b.n, a.dx + at);
+      write_dx_in_double(a.dy + at, a.x + at, gamma, n, 1, b.mean[row], b.rstd[row], sum_g / b.n,
+                         sum_gx / b.n, a.dx + at);
     }
   }
   if (b.streaming) end_streaming();

@@ -8,10 +8,11 @@ namespace ISA {
 namespace {
 
 // kVectors vectors' worth of columns, `columns` of them in use, at column i of outer index o:
-// writes their dx, and adds to the block's dgamma and dbeta, [n] each.
+// writes their dx, and adds to the block's dgamma and dbeta, [n] each. Meanwhile the columns
+// `ahead` elements further on are fetched.
 template <class T, int kVectors>
-void backward_columns(const Backward& b, int64_t o, int64_t i, int64_t columns, double* dgamma,
-                      double* dbeta) {
+void backward_columns(const Backward& b, int64_t o, int64_t i, int64_t columns, int64_t ahead,
+                      double* dgamma, double* dbeta) {
   using C = Compute<T>;
   using V = Vec<C>;
   constexpr int kWidth = kLanes<C>;
@@ -94,7 +95,8 @@ void backward_columns(const Backward& b, int64_t o, int64_t i, int64_t columns, 
 
   C upper[kColumns], lower[kColumns], slope[kColumns];
   for (int c = 0; c < kColumns; ++c) {
-    const Plane<C> plane = plane_of(Row<C>{m[c], r[c], cr[c]}, sum_g[c], sum_gx[c], 1 / static_cast<double>(n));
+    const Plane<C> plane =
+        plane_of(Row<C>{m[c], r[c], cr[c]}, sum_g[c], sum_gx[c], 1 / static_cast<double>(n));
     upper[c] = plane.upper;
     lower[c] = plane.lower;
     slope[c] = plane.slope;
@@ -105,8 +107,14 @@ void backward_columns(const Backward& b, int64_t o, int64_t i, int64_t columns, 
       const int64_t at = k * inner + v * kWidth, c = v * kWidth;
       const V level = read(dy, k, v) * gamma - load(upper + c);
       V out = (level - ((read(x, k, v) - mv[v]) * load(slope + c) + load(lower + c))) * rv[v];
+      __builtin_prefetch(dy + at + ahead);
+      __builtin_prefetch(x + at + ahead);
       if (!all_held) out = held[v] ? out : load(dx + at, left);
-      store(dx + at, out, left);
+      if (b.streaming && left == kWidth) {
+        stream(dx + at, out);
+      } else {
+        store(dx + at, out, left);
+      }
     }
   }
 }
@@ -126,11 +134,12 @@ void backward_block_strips(const Backward& b, int64_t begin, int64_t end) {
       int64_t i = strip % strips * kStrip;
       const int64_t last = smaller(b.inner, i + kStrip);
       for (; i + 4 * kWidth <= last; i += 4 * kWidth)
-        backward_columns<T, 4>(b, o, i, 4 * kWidth, dgamma, dbeta);
+        backward_columns<T, 4>(b, o, i, 4 * kWidth, 4 * kWidth, dgamma, dbeta);
       for (; i < last; i += kWidth)
-        backward_columns<T, 1>(b, o, i, smaller(kWidth, last - i), dgamma, dbeta);
+        backward_columns<T, 1>(b, o, i, smaller(kWidth, last - i), kWidth, dgamma, dbeta);
     }
   }
+  if (b.streaming) end_streaming();
 }
 
 }  // namespace

@@ -162,7 +162,8 @@ int backward(int dtype, Backward b, void* dgamma, void* dbeta) {
   const Kernels& kernels = isa().kernels(dtype);
   const int64_t rows = b.outer * b.inner;
   const int64_t row_bytes = b.n * element_size(dtype);
-  b.streaming = rows * row_bytes > kStreamBytes && aligned(b.dx, row_bytes) && b.dx != b.dy;
+  const int64_t stride = (b.inner > 1 ? b.inner : b.n) * element_size(dtype);
+  b.streaming = rows * row_bytes > kStreamBytes && aligned(b.dx, stride) && b.dx != b.dy;
 
   // The blocks depend on the shape alone, so that the sums do not depend on the threads.
   const bool in_strips = b.inner > 1, in_tiles = !in_strips && b.n > kSegment;
@@ -219,8 +220,8 @@ void clear(void* p, int dtype, int64_t n) {
 using namespace py_layernorm;
 
 int py_layernorm_forward(int dtype, int64_t outer, int64_t n, int64_t inner, const void* x,
-                         const void* gamma, const void* beta, double epsilon, void* y,
-                         double* mean, double* rstd) {
+                         const void* gamma, const void* beta, double epsilon, void* y, double* mean,
+                         double* rstd) {
   if (!valid(dtype, outer, n, inner)) return PY_LAYERNORM_INVALID;
   if (outer == 0 || n == 0 || inner == 0) return PY_LAYERNORM_OK;
   if (!x || !y || !mean || !rstd) return PY_LAYERNORM_INVALID;

@@ -1,7 +1,7 @@
 // The forward pass: rows side by side, rows in segments, strips of columns.
 #pragma once
 
-#include "statistics.h"
+#include "in_double.h"
 
 namespace py_layernorm {
 namespace ISA {

@@ -11,9 +11,9 @@ namespace {
 // A column's elements run over this many vectors before the float sum is folded into double.
 constexpr int64_t kColumnChunk = 32;
 
-// kVectors vectors' worth of columns at column i of outer index o; of a single vector, `columns` are
-// in use.
-// Meanwhile the columns `ahead` elements further on are fetched: they are far apart, and the processor does not foresee them.
+// kVectors vectors' worth of columns at column i of outer index o; of a single vector, `columns`
+// are in use. Meanwhile the columns `ahead` elements further on are fetched: they are far apart,
+// and the processor does not foresee them.
 template <class T, int kVectors>
 void forward_columns(const Forward& f, int64_t o, int64_t i, int64_t columns, int64_t ahead) {
   using C = Compute<T>;
@@ -31,8 +31,7 @@ void forward_columns(const Forward& f, int64_t o, int64_t i, int64_t columns, in
     const int64_t end = smaller(n, k + kColumnChunk);
     V part[kVectors] = {};
     for (; k < end; ++k)
-      for (int v = 0; v < kVectors; ++v)
-        part[v] += load(x + k * inner + v * kWidth, left);
+      for (int v = 0; v < kVectors; ++v) part[v] += load(x + k * inner + v * kWidth, left);
     for (int v = 0; v < kVectors; ++v) add_lanes<C>(sum + v * kWidth, part[v]);
   }
   C m[kColumns];
@@ -109,7 +108,8 @@ void forward_strips(const Forward& f, int64_t begin, int64_t end) {
     const int64_t o = task / strips;
     int64_t i = task % strips * kStrip;
     const int64_t last = smaller(f.inner, i + kStrip);
-    for (; i + 4 * kWidth <= last; i += 4 * kWidth) forward_columns<T, 4>(f, o, i, 4 * kWidth, 4 * kWidth);
+    for (; i + 4 * kWidth <= last; i += 4 * kWidth)
+      forward_columns<T, 4>(f, o, i, 4 * kWidth, 4 * kWidth);
     for (; i < last; i += kWidth) forward_columns<T, 1>(f, o, i, smaller(kWidth, last - i), kWidth);
   }
   if (f.streaming) end_streaming();

@@ -10,10 +10,9 @@ namespace {
 
 template <class T>
 constexpr Kernels kKernels = {
-    forward_rows<T>,        forward_long_rows<T>,   long_sum<T>,
-    long_deviations<T>,     long_normalise<T>,      long_mean<T>,
-    long_statistics<T>,     forward_strips<T>,      backward_block_rows<T>,
-    backward_long_sums<T>,  backward_long_dx<T>,    backward_block_strips<T>,
+    forward_rows<T>,        forward_long_rows<T>,  long_sum<T>,         long_deviations<T>,
+    long_normalise<T>,      long_mean<T>,          long_statistics<T>,  forward_strips<T>,
+    backward_block_rows<T>, backward_long_sums<T>, backward_long_dx<T>, backward_block_strips<T>,
 };
 
 }  // namespace

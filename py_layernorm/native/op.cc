@@ -13,60 +13,12 @@
 // attributes are single precision and would lose a small epsilon.
 #include <cstdio>
 #include <cstring>
-#include <memory>
 #include <new>
-#include <string>
-#include <vector>
 
 #include "kernel.h"
-#include "tf_c_api.h"
+#include "tf_handles.h"
 
 namespace {
-
-using std::int64_t;
-using Shape = std::vector<int64_t>;
-
-struct DeleteStatus {
-  void operator()(TF_Status* s) const { TF_DeleteStatus(s); }
-};
-struct DeleteTensor {
-  void operator()(TF_Tensor* t) const { TF_DeleteTensor(t); }
-};
-struct DeleteShape {
-  void operator()(TF_ShapeHandle* h) const { TF_DeleteShapeHandle(h); }
-};
-using Status = std::unique_ptr<TF_Status, DeleteStatus>;
-using Tensor = std::unique_ptr<TF_Tensor, DeleteTensor>;
-using ShapeHandle = std::unique_ptr<TF_ShapeHandle, DeleteShape>;
-
-bool ok(const Status& status) { return TF_GetCode(status.get()) == TF_OK; }
-
-// Leaves an error in status; false, so that a check reads `return invalid(...)`.
-bool invalid(const Status& status, const std::string& message) {
-  TF_SetStatus(status.get(), TF_INVALID_ARGUMENT, message.c_str());
-  return false;
-}
-
-std::string text(const Shape& shape) {
-  std::string out = "[";
-  for (size_t i = 0; i < shape.size(); ++i)
-    out += (i ? ", " : "") + std::to_string(shape[i]);
-  return out + "]";
-}
-
-Shape shape_of(const Tensor& t) {
-  Shape shape(TF_NumDims(t.get()));
-  for (size_t i = 0; i < shape.size(); ++i) shape[i] = TF_Dim(t.get(), static_cast<int>(i));
-  return shape;
-}
-
-int64_t elements(const Shape& shape) {
-  int64_t product = 1;
-  for (const int64_t length : shape) product *= length;
-  return product;
-}
-
-int64_t size_of(TF_DataType type) { return type == TF_DOUBLE ? 8 : type == TF_FLOAT ? 4 : 2; }
 
 int kernel_dtype(TF_DataType type) {
   switch (type) {
@@ -110,8 +62,9 @@ bool read(TF_OpKernelConstruction* c, bool gradient, Attributes* a, const Status
 
   const TF_DataType due = a->type == TF_DOUBLE ? TF_DOUBLE : TF_FLOAT;
   if ((a->params > 0 && a->weight_type != due) || (gradient && gradient_type != due))
-    return invalid(status, "gamma, beta and their gradients must be double where x is double, "
-                           "and float elsewhere");
+    return invalid(status,
+                   "gamma, beta and their gradients must be double where x is double, "
+                   "and float elsewhere");
   a->weight_type = due;
   if (a->axis_begin < 0 || a->axis_end <= a->axis_begin)
     return invalid(status, "the axes must be 0 <= axis_begin < axis_end. Received: axis_begin=" +
@@ -124,8 +77,8 @@ bool read(TF_OpKernelConstruction* c, bool gradient, Attributes* a, const Status
     return invalid(status, "gamma must be one tensor or none. Received: " +
                                std::to_string(a->params) + " tensors");
   if (!(a->epsilon >= 0))
-    return invalid(status, "epsilon must be a number >= 0. Received: epsilon=" +
-                               std::to_string(a->epsilon));
+    return invalid(
+        status, "epsilon must be a number >= 0. Received: epsilon=" + std::to_string(a->epsilon));
   return true;
 }
 
@@ -171,27 +124,6 @@ bool check(const Tensor& t, const char* name, TF_DataType type, const Shape& sha
   return true;
 }
 
-Tensor input(TF_OpKernelContext* c, int index, const Status& status) {
-  TF_Tensor* t = nullptr;
-  TF_GetInput(c, index, &t, status.get());
-  return Tensor(t);
-}
-
-Tensor output(TF_OpKernelContext* c, int index, TF_DataType type, const Shape& shape,
-              const Status& status) {
-  return Tensor(TF_AllocateOutput(c, index, type, shape.data(), static_cast<int>(shape.size()),
-                                  elements(shape) * size_of(type), status.get()));
-}
-
-// Output 0 in the buffer of input 0, if nobody else holds that.
-Tensor output_in_place(TF_OpKernelContext* c, const Shape& shape, const Status& status) {
-  const int candidate = 0;
-  int forwarded = -1;
-  return Tensor(TF_ForwardInputOrAllocateOutput(c, &candidate, 1, 0, shape.data(),
-                                                static_cast<int>(shape.size()), &forwarded,
-                                                status.get()));
-}
-
 bool check(int kernel_status, const Status& status) {
   if (kernel_status == PY_LAYERNORM_OK) return true;
   const bool memory = kernel_status == PY_LAYERNORM_NO_MEMORY;
@@ -233,12 +165,11 @@ bool forward(const Attributes& a, TF_OpKernelContext* c, const Status& status) {
   double* rstds = static_cast<double*>(TF_TensorData(rstd.get()));
   if (g.n == 0)
     for (int64_t r = 0; r < rows[0]; ++r) means[r] = rstds[r] = 0;
-  return check(
-      py_layernorm_forward(kernel_dtype(a.type), g.outer, g.n, g.inner, x_data,
-                           gamma ? TF_TensorData(gamma.get()) : nullptr,
-                           beta ? TF_TensorData(beta.get()) : nullptr, a.epsilon,
-                           TF_TensorData(y.get()), means, rstds),
-      status);
+  return check(py_layernorm_forward(kernel_dtype(a.type), g.outer, g.n, g.inner, x_data,
+                                    gamma ? TF_TensorData(gamma.get()) : nullptr,
+                                    beta ? TF_TensorData(beta.get()) : nullptr, a.epsilon,
+                                    TF_TensorData(y.get()), means, rstds),
+               status);
 }
 
 bool backward(const Attributes& a, TF_OpKernelContext* c, const Status& status) {
@@ -273,14 +204,14 @@ bool backward(const Attributes& a, TF_OpKernelContext* c, const Status& status) 
   if (!ok(status)) return false;
   const Tensor dbeta = output(c, 2, a.weight_type, a.center ? g.normalised : none, status);
   if (!ok(status)) return false;
-  return check(
-      py_layernorm_backward(kernel_dtype(a.type), g.outer, g.n, g.inner, dy_data,
-                            TF_TensorData(x.get()), gamma ? TF_TensorData(gamma.get()) : nullptr,
-                            static_cast<const double*>(TF_TensorData(mean.get())),
-                            static_cast<const double*>(TF_TensorData(rstd.get())),
-                            TF_TensorData(dx.get()), a.scale ? TF_TensorData(dgamma.get()) : nullptr,
-                            a.center ? TF_TensorData(dbeta.get()) : nullptr),
-      status);
+  return check(py_layernorm_backward(
+                   kernel_dtype(a.type), g.outer, g.n, g.inner, dy_data, TF_TensorData(x.get()),
+                   gamma ? TF_TensorData(gamma.get()) : nullptr,
+                   static_cast<const double*>(TF_TensorData(mean.get())),
+                   static_cast<const double*>(TF_TensorData(rstd.get())), TF_TensorData(dx.get()),
+                   a.scale ? TF_TensorData(dgamma.get()) : nullptr,
+                   a.center ? TF_TensorData(dbeta.get()) : nullptr),
+               status);
 }
 
 template <bool (*kPass)(const Attributes&, TF_OpKernelContext*, const Status&)>
@@ -297,13 +228,6 @@ void compute(void* attributes, TF_OpKernelContext* c) {
 
 // Shapes as far as the C API lets a shape function see: it cannot read the axes. Every output must
 // be set, or the graph's optimizers fail.
-void copy_shape(TF_ShapeInferenceContext* c, int from, int to, TF_Status* status) {
-  const ShapeHandle shape(TF_NewShapeHandle());
-  TF_ShapeInferenceContextGetInput(c, from, shape.get(), status);
-  if (TF_GetCode(status) == TF_OK)
-    TF_ShapeInferenceContextSetOutput(c, to, shape.get(), status);
-}
-
 void infer_forward(TF_ShapeInferenceContext* c, TF_Status* status) {
   TF_ShapeInferenceContextSetUnknownShape(c, status);
   if (TF_GetCode(status) == TF_OK) copy_shape(c, 0, 0, status);
@@ -321,8 +245,8 @@ void infer_backward(TF_ShapeInferenceContext* c, TF_Status* status) {
 
 void add_attributes(TF_OpDefinitionBuilder* op) {
   for (const char* spec :
-       {"T: {float, double, bfloat16, half}", "W: {float, double} = DT_FLOAT", "P: int >= 0", "scale: bool",
-        "center: bool", "axis_begin: int", "axis_end: int", "epsilon_bits: int"})
+       {"T: {float, double, bfloat16, half}", "W: {float, double} = DT_FLOAT", "P: int >= 0",
+        "scale: bool", "center: bool", "axis_begin: int", "axis_end: int", "epsilon_bits: int"})
     TF_OpDefinitionBuilderAddAttr(op, spec);
 }
 

@@ -70,8 +70,10 @@ template <class C, int kParts>
 struct Sum {
   Vec<C> part[kParts] = {};
   INLINE Vec<C> total() const {
-    if constexpr (kParts == 1) return part[0];
-    else return (part[0] + part[1]) + (part[2] + part[3]);
+    if constexpr (kParts == 1)
+      return part[0];
+    else
+      return (part[0] + part[1]) + (part[2] + part[3]);
   }
 };
 
@@ -114,7 +116,8 @@ INLINE void deviations_of_chunk(const T* x, int64_t n, Compute<T> m, Vec<Compute
 template <class T>
 INLINE double sum_of(const T* x, int64_t n) {
   Doubles total = {};
-  for (int64_t j = 0; j < n; j += kChunk) total += fold(sum_of_chunk<4>(x + j, smaller(kChunk, n - j)));
+  for (int64_t j = 0; j < n; j += kChunk)
+    total += fold(sum_of_chunk<4>(x + j, smaller(kChunk, n - j)));
   return sum_lanes(total);
 }
 template <class T>
@@ -143,44 +146,6 @@ INLINE Vec<Compute<T>> normalise_chunk(const T* x, const Compute<T>* gamma, cons
     write<kStreaming>(y + j, xhat * load(gamma + j, left) + load(beta + j, left), left);
   });
   return sum.total();
-}
-
-// The row of n elements, `stride` apart, that float cannot hold the squares of (1e30, 1e-30), or
-// that
-// has
-template <class T>
-void normalise_in_double(const T* x, const Compute<T>* gamma, const Compute<T>* beta, int64_t n,
-                         int64_t stride, double epsilon, T* y, double* mean, double* rstd) {
-  double largest = __builtin_sqrt(epsilon);
-  for (int64_t k = 0; k < n; ++k) {
-    const double size = __builtin_fabs(load_one(x + k * stride));
-    if (size > largest) largest = size;
-  }
-  double scale = 1;
-  if (largest > 0 && largest < __builtin_inf()) {
-    int exponent;
-    __builtin_frexp(largest, &exponent);
-    scale = __builtin_ldexp(1, static_cast<int>(smaller(-exponent, 1000)));
-  }
-  double sum = 0, sum_d = 0, sum_d2 = 0;
-  for (int64_t k = 0; k < n; ++k) sum += load_one(x + k * stride) * scale;
-  const double m = sum / n;
-  for (int64_t k = 0; k < n; ++k) {
-    const double d = load_one(x + k * stride) * scale - m;
-    sum_d += d;
-    sum_d2 += d * d;
-  }
-  double r;
-  double scaled_mean;
-  statistics_of<double>(m, sum_d, sum_d2, n, epsilon * scale * scale, &scaled_mean, &r);
-  for (int64_t k = 0; k < n; ++k) {
-    double value = (load_one(x + k * stride) * scale - scaled_mean) * r;
-    if (gamma) value *= gamma[k];
-    if (beta) value += beta[k];
-    store_one(y + k * stride, value);
-  }
-  *mean = scaled_mean / scale;
-  *rstd = r * scale;
 }
 
 }  // namespace

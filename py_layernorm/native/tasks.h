@@ -28,8 +28,8 @@ struct Forward {
   void* y;
   double* mean;
   double* rstd;
-  bool streaming;     // y is too large for the cache: write past it
-  double* partial;    // [rows, 2, segments], for segments shared out
+  bool streaming;   // y is too large for the cache: write past it
+  double* partial;  // [rows, 2, segments], for segments shared out
 };
 
 struct Backward {
@@ -59,8 +59,8 @@ struct Kernels {
   ForwardTask long_rows;  // a task is a row of more than that
   ForwardTask long_sum, long_deviations, long_normalise;  // a task is a segment of a row
   ForwardTask long_mean, long_statistics;                 // a task is a row
-  ForwardTask strips;         // a task is a strip of columns
-  BackwardTask block_rows;    // a task is a block of rows
+  ForwardTask strips;                                     // a task is a strip of columns
+  BackwardTask block_rows;                                // a task is a block of rows
   BackwardTask long_sums;     // a task is a tile of columns, of the rows [first, last)
   BackwardTask long_dx;       // a task is a tile of a row of [first, last)
   BackwardTask block_strips;  // a task is a block of strips
