@@ -78,11 +78,14 @@ class Pair:
         return call
 
     def torch_backward(self) -> Callable[[], object]:
-        x, dy = self.x.squeeze(-1), self.dy.squeeze(-1)
-        gamma, beta = self.gamma.to(x.dtype), self.beta.to(x.dtype)
-        _, mean, rstd = torch.native_layer_norm(x, x.shape[1:], gamma, beta, 1e-3)
-        backward = torch.ops.aten.native_layer_norm_backward
-        return lambda: backward(dy, x, x.shape[1:], mean, rstd, gamma, beta, [True] * 3)
+        """PyTorch's backward as it is called: by autograd, the graph made beforehand."""
+        x, gamma, beta = (
+            t.detach().clone().requires_grad_() for t in (self.x.squeeze(-1), self.gamma, self.beta)
+        )
+        with torch.enable_grad():
+            y = torch.nn.functional.layer_norm(x, x.shape[1:], gamma, beta, 1e-3)
+        dy = self.dy.squeeze(-1)
+        return lambda: torch.autograd.grad(y, (x, gamma, beta), dy, retain_graph=True)
 
     def copy(self) -> Callable[[], object]:
         return lambda: self.y.copy_(self.x)
@@ -221,7 +224,7 @@ def rows() -> Iterator[Row]:
     keep_pages()
     torch.set_num_threads(THREADS)
     library = load()
-    with torch.inference_mode():
+    with torch.no_grad():
         for part in (last_axis, half_precision, other_axes, instruction_sets, busy_processor):
             yield from part(library)
 

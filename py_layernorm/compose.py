@@ -27,8 +27,8 @@ def compose_layer(object: Any, layer: keras.layers.Layer) -> Any:
             as it was before the call.
 
     Warns:
-        UserWarning: if the Sequential was compiled. Keras goes on training without the new
-            layer's weights until it is compiled again.
+        UserWarning: if the Sequential was compiled: it must be compiled again to be trained,
+            because its optimizer does not know the new weights.
 
     Example:
 
@@ -92,10 +92,12 @@ def _add(model: keras.Sequential, layer: keras.layers.Layer) -> None:
         model._layers.extend(layers)
         model._functional, model.built = functional, built
         raise
+    # Keras would go on with what it traced before: train, test and predict without the layer.
+    model.train_function = model.test_function = model.predict_function = None
     if model.compiled:
         warnings.warn(
-            f"'{model.name}' was compiled before '{layer.name}' was added: compile it again, or "
-            "Keras will go on training without the new layer.",
+            f"'{model.name}' was compiled before '{layer.name}' was added: compile it again before "
+            "you train it, because its optimizer does not know the new weights.",
             UserWarning,
             stacklevel=4,
         )

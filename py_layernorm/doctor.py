@@ -26,7 +26,7 @@ for (package in c("reticulate", "layernorm", "keras3"))
   if (nzchar(system.file(package = package))) say(package, utils::packageVersion(package))
 if (nzchar(system.file(package = "reticulate"))) {
   config <- tryCatch(reticulate::py_discover_config(), error = function(error) NULL)
-  say("python", if (is.list(config)) config$python else "none found")
+  say("python", if (is.list(config)) config$python else "")
 }
 """
 
@@ -145,13 +145,11 @@ def r_findings() -> Iterator[Finding]:
         )
         return
     try:
-        # A new reticulate would otherwise offer, or download, an environment of its own.
         probe = subprocess.run(
             [rscript, "-e", R_PROBE],
             capture_output=True,
             text=True,
             timeout=60,
-            env={**os.environ, "RETICULATE_USE_MANAGED_VENV": "no"},
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -174,8 +172,8 @@ def r_findings() -> Iterator[Finding]:
         )
     if "keras3" in found:
         yield Finding("keras3 (R)", found["keras3"])
-    python = found.get("python", "").strip()
-    if python:
+    if "python" in found:
+        python = found["python"].strip() or "none chosen: it would make an environment of its own"
         same = Path(python).absolute() == Path(sys.executable).absolute()
         yield Finding(
             "reticulate's Python",

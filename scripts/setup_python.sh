@@ -12,12 +12,13 @@ if ! venv_is_fresh; then
   say "Making .venv from $("$python" --version), $python"
   rm -rf "$venv"
   attempt "making .venv" "$python" -m venv "$venv"
-  # reticulate starts Python with .venv as its home. Debian's and Ubuntu's Python then looks for
-  # .pth files, which an editable install lives by, in dist-packages instead of site-packages.
-  for folder in "$venv"/lib/python3*/; do ln -s site-packages "${folder}dist-packages"; done
   write_stamp "$venv/.stamp-venv" "$(venv_key)"
   size=", 2 GB on the disk"
 fi
+# reticulate starts Python with .venv as its home. Debian's and Ubuntu's Python then looks for
+# .pth files, which an editable install lives by, in dist-packages instead of site-packages.
+for folder in "$venv"/lib/python3*/; do ln -sfn site-packages "${folder}dist-packages"; done
+
 earlier=$(cat "$venv/.stamp-packages" 2>/dev/null || true)
 rm -f "$venv/.stamp-packages" "$venv/.stamp-checked"
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What comes from the system: R, and what a Python of the system's lacks.
+# What comes from the system: R, a compiler, and what a Python of the system's lacks.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=setup_common.sh
 . "$(dirname "$0")/setup_common.sh"
@@ -18,6 +18,9 @@ if ! command -v Rscript >/dev/null; then
     [ -z "$(apt_version "$debian")" ] || packages+=("$debian")
   done
 fi
+
+# The native op is compiled, and so is reticulate where the system's is too old.
+if has_apt && ! command -v g++ >/dev/null && ! command -v c++ >/dev/null; then packages+=(g++); fi
 
 look_at_python() {
   local found python version lacks lack

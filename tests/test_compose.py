@@ -105,6 +105,29 @@ def test_a_compiled_model_must_be_compiled_again():
     assert caught[0].filename == __file__
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+def test_predictions_are_those_of_the_extended_model(compiled):
+    """Keras keeps the function that it traced before: its `add` alone changes no prediction."""
+    model = make_model(compiled)
+    x = np.random.default_rng(0).normal(size=(2, 4, 6)).astype("float32")
+    model.predict(x, verbose=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        py_layernorm.layer_layer_normalization(model)
+        py_layernorm.compose_layer(model, keras.layers.Dense(2))
+    y = model.predict(x, verbose=0)
+    assert y.shape == (2, 4, 2)
+    np.testing.assert_allclose(y, model(x), rtol=1e-5, atol=1e-6)
+
+
+def test_training_a_model_that_was_not_compiled_again_is_an_error():
+    model = make_model(compiled=True)
+    with pytest.warns(UserWarning, match="its optimizer does not know the new weights"):
+        py_layernorm.layer_layer_normalization(model)
+    with pytest.raises(ValueError, match="optimizer"):
+        model.fit(np.ones((2, 4, 6)), np.ones((2, 4, 3)), verbose=0)
+
+
 def test_a_model_that_is_not_compiled_is_extended_without_a_word():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -189,7 +212,9 @@ def test_kwargs_go_to_the_layer():
 def test_the_bridge_hands_back_warnings():
     from py_layernorm import bridge
 
-    model, caught = bridge.call("layer_layer_normalization", make_model(compiled=True))
+    model = make_model(compiled=True)
+    result, caught = bridge.call("layer_layer_normalization", object=model)
+    assert result is None  # R has the model already
     assert len(model.layers) == 2
     assert len(caught) == 1
     assert "compile it again" in caught[0]

@@ -47,12 +47,6 @@ compose_layer <- function(object, layer) {
 #' @noRd
 compose <- function(object, name, args) {
   result <- call_python(name, c(list(object = object), args))
-  if (is.null(result) || is_same_model(object, result)) invisible(object) else result
-}
-
-# A layer that passes an eager tensor on returns what it got, so identity alone does not tell.
-is_same_model <- function(object, result) {
-  is_python(object) && is_python(result) &&
-    reticulate::py_id(object) == reticulate::py_id(result) &&
-    reticulate::py_has_attr(object, "layers")
+  # The bridge gives back no Sequential that it was given.
+  if (is.null(result)) invisible(object) else result
 }
