@@ -44,8 +44,8 @@ def accelerate(model: keras.Model) -> Report:
     Compiled training, test and predict functions are made anew at their next use. Functions of
     your own that were traced before (`tf.function`) keep what they were traced with.
 
-    `compile()` takes XLA by default, and XLA cannot run the native op: compile with
-    `jit_compile=False` to have the fused engine in `fit`, `evaluate` and `predict`.
+    XLA cannot run the native op. Keras compiles for XLA if told to, and by default where it sees
+    a GPU or is older: `compile(jit_compile=False)` has the fused engine in any case.
 
     Args:
         model: A Keras model, built or not.
@@ -87,8 +87,8 @@ def restore(model: keras.Model) -> Report:
 
     Returns:
         A `Report`: `changed`, the paths of the layers that are now Keras's, and `left`, those that
-        are not, each with the reason: `param_axis`, which Keras's layer does not have, or a
-        subclass with code of its own.
+        are not, each with the reason: `param_axis`, which Keras's layer does not have, an `axis`
+        that mixes signs, or a subclass with code of its own.
 
     Raises:
         TypeError: if `model` is no Keras model. The model is then, and after any other failure,
@@ -113,11 +113,7 @@ def _why_not_accelerate(layer: keras.layers.Layer) -> str | None:
         return f"{type(layer).__name__} is a subclass with code of its own"
     if getattr(layer, "rms_scaling", False):
         return "rms_scaling is not layer normalisation"
-    axis = [layer.axis] if isinstance(layer.axis, int) else list(layer.axis)
-    # Keras sorts by the numbers as they are, and older versions, such as 3.5, do not sort at all.
-    if axis != sorted(axis) or min(axis) < 0 <= max(axis):
-        return f"Keras orders gamma and beta wrongly for axis={axis}"
-    return None
+    return _wrong_order(layer)
 
 
 def _why_not_restore(layer: keras.layers.Layer) -> str | None:
@@ -128,6 +124,17 @@ def _why_not_restore(layer: keras.layers.Layer) -> str | None:
         return f"{type(layer).__name__} is a subclass with code of its own"
     if layer.param_axis is not None:
         return f"Keras's layer has no param_axis, here {layer.param_axis}"
+    return _wrong_order(layer)
+
+
+def _wrong_order(layer: keras.layers.Layer) -> str | None:
+    """Why the weights have other shapes in Keras's layer than in ours, or None.
+
+    Keras sorts the axes by the numbers as they are, and older versions, such as 3.5, not at all.
+    """
+    axis = [layer.axis] if isinstance(layer.axis, int) else list(layer.axis)
+    if axis != sorted(axis) or min(axis) < 0 <= max(axis):
+        return f"Keras orders gamma and beta wrongly for axis={axis}"
     return None
 
 

@@ -57,6 +57,8 @@ def resolve_axes(value: Axis, shape: Sequence[int | None], name: str = "axis") -
     """
     rank = len(shape)
     axes = [value] if isinstance(value, int) else list(value)
+    if rank == 0:
+        raise ValueError(f"an input of rank 0 has no axis. Received: {name}={value}")
     for a in axes:
         if not -rank <= a < rank:
             raise ValueError(
@@ -97,7 +99,11 @@ def epsilon(value: Any) -> float:
     if value is None:
         return float(keras.backend.epsilon()) ** 2
     number = isinstance(value, (int, float, np.integer, np.floating))
-    if not number or isinstance(value, bool) or not math.isfinite(value) or value < 0:
+    try:
+        fine = number and not isinstance(value, bool) and math.isfinite(value) and value >= 0
+    except OverflowError:  # an int that no float can hold
+        fine = False
+    if not fine:
         raise ValueError(
             "epsilon must be a finite number, zero or greater, or None for "
             f"keras.backend.epsilon()**2. {received('epsilon', value)}"
@@ -145,6 +151,15 @@ def is_tensor(value: object) -> bool:
     return isinstance(value, (np.ndarray, keras.KerasTensor, keras.Variable)) or bool(
         keras.ops.is_tensor(value)
     )
+
+
+def dense(value: object, name: str) -> None:
+    """Raise TypeError unless `value` is one tensor or NumPy array whose elements are all there."""
+    if not is_tensor(value) or type(value).__name__ in ("RaggedTensor", "SparseTensor"):
+        raise TypeError(
+            f"{name} must be a tensor or a NumPy array, dense and a single one; numpy.asarray "
+            f"makes one of a list of numbers. {received(name, value)}"
+        )
 
 
 def dtype(value: object, name: str) -> str:

@@ -55,11 +55,7 @@ def layer_norm(
 
     Source: Ba, Kiros, Hinton, Layer Normalization, 2016, https://arxiv.org/abs/1607.06450
     """
-    if not checks.is_tensor(x):
-        raise TypeError(
-            "x must be a tensor or a NumPy array; make one of it with numpy.asarray. "
-            f"{checks.received('x', x)}"
-        )
+    checks.dense(x, "x")
     if any(isinstance(value, keras.KerasTensor) for value in (x, gamma, beta)):
         return LayerNorm(axis, epsilon, param_axis)(x, gamma, beta)
     axis = checks.axis(axis)
@@ -104,6 +100,7 @@ def normalize(
     dtype: str | None = None,
 ) -> Any:
     """What the layer and `layer_norm` share: `x` of any real dtype in, `dtype` out."""
+    checks.dense(x, "x")
     came = checks.dtype(x, "x")
     dtype = dtype or result_dtype(x)
     x = ops.convert_to_tensor(x, dtype=None if came in checks.FLOAT_DTYPES else dtype)

@@ -122,6 +122,11 @@ class LayerNormalization(keras.layers.LayerNormalization):
             name=name,
             **kwargs,
         )
+        if self.compute_dtype not in checks.FLOAT_DTYPES:
+            raise ValueError(
+                f"dtype must be one of {', '.join(checks.FLOAT_DTYPES)}, or a policy that computes "
+                f"in one. Received: dtype={self.compute_dtype}"
+            )
         self.axis = axis  # as it was passed: Keras turns a tuple into a list
         self.param_axis = None if param_axis is None else checks.axis(param_axis, "param_axis")
 
@@ -159,6 +164,9 @@ class LayerNormalization(keras.layers.LayerNormalization):
             y = engines.eager(self, args[0])
             if y is not None:
                 return y
+        # Arrays of other libraries become tensors; a list would only fail once weights are made.
+        if args and not hasattr(args[0], "__array__"):
+            checks.dense(args[0], "inputs")
         return super().__call__(*args, **kwargs)
 
     def call(self, inputs: Any) -> Any:
@@ -177,7 +185,12 @@ class LayerNormalization(keras.layers.LayerNormalization):
         return tuple(input_shape)
 
     def compute_output_spec(self, inputs: Any) -> keras.KerasTensor:
+        checks.dense(inputs, "inputs")
         checks.dtype(inputs, "inputs")
+        if self.built:  # for another input, maybe
+            _, param_axes = functional.resolve(inputs.shape, self.axis, self.param_axis)
+            functional.check_param("gamma", self.gamma, param_axes, inputs.shape)
+            functional.check_param("beta", self.beta, param_axes, inputs.shape)
         return keras.KerasTensor(self.compute_output_shape(inputs.shape), dtype=self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:

@@ -95,6 +95,21 @@ def test_compiled_functions_are_made_anew(monkeypatch):
     assert {"outer", "inner", "nested", "by_column"} <= set(called)
 
 
+def test_fit_reaches_the_op_when_nothing_is_said_about_xla(monkeypatch):
+    from py_layernorm.engines import fused
+
+    served = []
+    original = fused.layer_norm
+    monkeypatch.setattr(
+        fused, "layer_norm", lambda x, *rest: served.append(x.shape) or original(x, *rest)
+    )
+    model = make_model()
+    accelerate(model)
+    model.compile("sgd", "mse")  # Keras leaves XLA out on machines without a GPU
+    model.fit(X, Y, verbose=0)
+    assert len(served) >= 4
+
+
 def test_a_model_compiled_for_xla_is_told():
     model = make_model()
     assert accelerate(model).note == ""
@@ -161,6 +176,7 @@ def test_what_is_left_and_why():
         keras.layers.RMSNormalization(),
         LayerNormalization(axis=[1, 2], param_axis=-1, name="ours"),
         MineOfOurs(name="mine_of_ours"),
+        LayerNormalization(axis=[-1, 1], name="ours_mixed"),
     ]
     model = keras.Sequential([keras.Input((6, 6)), *layers], name="m")
     report = accelerate(model)
@@ -173,6 +189,7 @@ def test_what_is_left_and_why():
     assert "left as it was: m/rms, because rms_scaling" in str(report)
     assert restore(model).left == {
         "m/ours": "Keras's layer has no param_axis, here -1",
+        "m/ours_mixed": "Keras orders gamma and beta wrongly for axis=[-1, 1]",
         "m/mine_of_ours": "MineOfOurs is a subclass with code of its own",
     }
 

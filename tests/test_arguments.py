@@ -44,6 +44,7 @@ AT_CONSTRUCTION = [
     ("epsilon", [1e-3], ValueError, "finite number"),
     ("epsilon", [1.0, 2.0, 3.0, 4.0], ValueError, "finite number"),
     ("epsilon", np.array(1e-3), ValueError, "finite number"),
+    ("epsilon", 10**400, ValueError, "finite number"),
     ("epsilon", 1j, ValueError, "finite number"),
     ("center", None, TypeError, "True or False"),
     ("center", "FALSE", TypeError, "True or False"),
@@ -122,7 +123,7 @@ AT_BUILD = [
     ({"param_axis": [0, -3]}, (None, 4, 5), r"param_axis must not name the same axis twice"),
     ({"axis": 0}, (None, 4), r"span axis=\[0\].*length.*known.*\(None, 4\)"),
     ({"param_axis": [0, 1]}, (None, 4), r"span param_axis=\[0, 1\].*known"),
-    ({"axis": -1}, (), r"axis must lie between.*rank 0"),
+    ({"axis": -1}, (), r"an input of rank 0 has no axis.*axis=-1"),
 ]
 
 
@@ -191,6 +192,35 @@ def test_layer_norm_wants_an_array(x):
 def test_gamma_and_beta_of_layer_norm(x, argument, value, error, message):
     with pytest.raises(error, match=f"{argument} {message}"):
         py_layernorm.layer_norm(x, **{argument: value})
+
+
+@pytest.mark.parametrize("call", [lambda x: LAYER()(x), py_layernorm.layer_norm])
+@pytest.mark.parametrize("kind", ["ragged", "sparse", "list", "dict"])
+def test_input_must_be_one_dense_tensor(call, kind):
+    import tensorflow as tf
+
+    x = {
+        "ragged": lambda: tf.ragged.constant([[1.0], [2.0, 3.0]]),
+        "sparse": lambda: tf.sparse.from_dense(X),
+        "list": lambda: [tf.constant(X)],
+        "dict": lambda: {"a": tf.constant(X)},
+    }[kind]()
+    with pytest.raises(TypeError, match=r"must be a tensor or a NumPy array, dense"):
+        call(x)
+
+
+def test_a_built_layer_does_not_fit_another_model():
+    layer = LAYER()
+    layer.build((None, 7))
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3)])
+    with pytest.raises(ValueError, match=r"gamma must have the shape \(3,\).*of shape \(7,\)"):
+        py_layernorm.compose_layer(model, layer)
+    assert model.predict(X, verbose=0).shape == (2, 3)
+
+
+def test_the_dtype_must_be_a_float():
+    with pytest.raises(ValueError, match=r"dtype must be one of float16, .*Received: dtype=int32"):
+        LAYER(dtype="int32")
 
 
 def test_a_rank_that_is_unknown():

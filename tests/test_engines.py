@@ -17,6 +17,14 @@ def test_the_setter_and_the_block():
     assert repr(setting) == "use_engine('portable')"
 
 
+def test_a_setting_that_is_entered_later_holds_from_then_on():
+    setting = use_engine("portable")
+    use_engine("auto")
+    with setting:
+        assert engines.requested() == "portable"
+    assert engines.requested() == "auto"
+
+
 def test_the_block_ends_by_an_error_too():
     with pytest.raises(KeyError), use_engine("portable"):
         raise KeyError

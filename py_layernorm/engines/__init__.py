@@ -23,7 +23,7 @@ _chosen: str | None = None  # what use_engine set; None leaves it to the environ
 def _check(name: object, source: str) -> str:
     if not isinstance(name, str) or name not in NAMES:
         raise ValueError(
-            f"{source} must be one of {', '.join(NAMES)}. {checks.received('name', name)}"
+            f"{source} must be one of {', '.join(NAMES)}. {checks.received(source, name)}"
         )
     if name == "fused":
         reason = fused_unavailable()
@@ -115,7 +115,7 @@ class use_engine:
 
     def __init__(self, name: str) -> None:
         global _chosen
-        self.name = _check(name, "use_engine's name")
+        self.name = _check(name, "name")
         self._before = _chosen
         self.previous = requested()
         _chosen = self.name
@@ -124,6 +124,8 @@ class use_engine:
         return f"use_engine({self.name!r})"
 
     def __enter__(self) -> "use_engine":
+        global _chosen
+        _chosen = self.name
         return self
 
     def __exit__(

@@ -9,8 +9,8 @@
 #' A saved model that was restored loads where the Python module is not installed. Way in for a
 #' saved model of Keras's own: `accelerate()` what `load_model()` returns.
 #'
-#' `model$compile()` takes XLA by default, and XLA cannot run the native op: compile with
-#' `jit_compile = FALSE` to have the fused engine in `fit()`, `evaluate()` and `predict()`.
+#' XLA cannot run the native op. Keras compiles for XLA if told to, and by default where it sees a
+#' GPU or is older: `model$compile(jit_compile = FALSE)` has the fused engine in any case.
 #'
 #' @param model A Keras model, built or not.
 #'

@@ -130,8 +130,9 @@ is_config <- function(x) is.list(x) && !is.object(x) && !is.null(names(x))
 check_function <- function(value, arg, further) {
   has <- names(formals(args(value)))
   if (!"..." %in% has && !(length(has) > length(further) && all(further %in% has))) {
+    wanted <- if (is.null(further)) "x" else paste("shape,", further)
     abort_argument(
-      arg, sprintf("a function of (%s)", paste(c("x", further), collapse = ", ")), value,
+      arg, sprintf("a function of (%s)", wanted), value,
       sprintf("It is a function of (%s) now.", paste(has, collapse = ", "))
     )
   }

@@ -63,6 +63,12 @@ has_module_script <- paste(
 run_python <- function(python, args) {
   errors <- tempfile()
   on.exit(unlink(errors))
+  # R looks for libraries in the system's folders first, where another libpython may lie.
+  path <- Sys.getenv("LD_LIBRARY_PATH", NA)
+  if (!is.na(path)) {
+    Sys.unsetenv("LD_LIBRARY_PATH")
+    on.exit(Sys.setenv(LD_LIBRARY_PATH = path), add = TRUE)
+  }
   out <- tryCatch(
     suppressWarnings(
       system2(python, shQuote(args), stdout = TRUE, stderr = errors, timeout = 300)
