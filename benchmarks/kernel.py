@@ -6,6 +6,7 @@ python benchmarks/kernel.py [word ...]      only the rows whose name holds every
 import ctypes
 import functools
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -16,8 +17,9 @@ import torch
 from rows import Row, paired, table
 
 THREADS = 2
-PACKAGE = Path(importlib.util.find_spec("py_layernorm").origin).parent  # Keras need not load
-FOLDER = Path(os.environ.get("PY_LAYERNORM_NATIVE", PACKAGE / "native"))
+# Keras need not load. An editable install has two folders: the sources, and what was compiled.
+PACKAGE = importlib.util.find_spec("py_layernorm").submodule_search_locations
+FOLDER = Path(os.environ.get("PY_LAYERNORM_NATIVE", Path(next(iter(PACKAGE))) / "native"))
 LIBRARY = FOLDER / "libpy_layernorm_kernel.so"
 NUMBERS = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3}
 
@@ -230,12 +232,17 @@ def rows() -> Iterator[Row]:
 
 
 def main() -> None:
-    WANTED[:] = sys.argv[1:]
+    arguments = sys.argv[1:]
+    file = Path(arguments.pop(1)) if arguments[:1] == ["--json"] else None
+    WANTED[:] = [word for word in arguments if word != "--json"]
     found = []
     for row in rows():
         found.append(row)
         print(f"  {row.name} | {row.peer}", file=sys.stderr, flush=True)
-    print(table(found))
+    if file:
+        file.write_text("".join(json.dumps(row.as_dict()) + "\n" for row in found))
+    else:
+        print(table(found))
 
 
 if __name__ == "__main__":
