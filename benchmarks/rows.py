@@ -33,6 +33,11 @@ def seconds(call: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
+def settled(call: Callable[[], object]) -> float:
+    time.sleep(0.015)
+    return seconds(call)
+
+
 def paired(
     ours: Callable[[], object],
     theirs: Callable[[], object],
@@ -42,7 +47,9 @@ def paired(
     """Medians in seconds of two calls that take turns, and the median of the pairs' ratios.
 
     Interleaved, so that whatever else the machine does falls on both; the first pair is a
-    warm-up. Runs until `budget` seconds are spent and `least` pairs are done.
+    warm-up. Runs until `budget` seconds are spent and `least` pairs are done. Before each turn a
+    pause: OpenMP's threads go on spinning for some milliseconds, on the processor that the other
+    needs.
     """
     seconds(ours), seconds(theirs)
     pairs: list[tuple[float, float]] = []
@@ -50,9 +57,9 @@ def paired(
     while len(pairs) < least or time.perf_counter() - start < budget:
         # Taking turns in who goes first: the second finds what the first left in the cache.
         if len(pairs) % 2:
-            b, a = seconds(theirs), seconds(ours)
+            b, a = settled(theirs), settled(ours)
         else:
-            a, b = seconds(ours), seconds(theirs)
+            a, b = settled(ours), settled(theirs)
         pairs.append((a, b))
     a, b = (statistics.median(column) for column in zip(*pairs, strict=True))
     return a, b, statistics.median(a / b for a, b in pairs)

@@ -20,9 +20,10 @@ using std::int64_t;
 // Below this, waking another thread costs more than it saves.
 constexpr int64_t kAloneBytes = 96 << 10;
 // What a thread takes at a time: large against the taking, small against the call.
-constexpr int64_t kBlockBytes = 64 << 10;
-// Output larger than this is written past the cache: half of it would not be there when read.
-constexpr int64_t kStreamBytes = 20 << 20;
+constexpr int64_t kBlockBytes = 128 << 10;
+// Where a call reads and writes more than this, it writes past the cache: half of what it wrote
+// would not be there when read.
+constexpr int64_t kStreamBytes = 30 << 20;
 // Long rows are done backward this many bytes of dy and x at a time, which the last-level cache
 // still holds when dx is computed.
 constexpr int64_t kLongBytes = 8 << 20;
@@ -97,7 +98,7 @@ int forward(int dtype, Forward f) {
   const int64_t rows = f.outer * f.inner;
   const int64_t row_bytes = f.n * element_size(dtype);
   const int64_t stride = (f.inner > 1 ? f.inner : f.n) * element_size(dtype);
-  f.streaming = rows * row_bytes > kStreamBytes && aligned(f.y, stride) && f.y != f.x;
+  f.streaming = 2 * rows * row_bytes > kStreamBytes && aligned(f.y, stride) && f.y != f.x;
   if (f.inner > 1) {
     const int64_t strips = (f.inner + kStrip - 1) / kStrip;
     share_out(f, kernels.strips, f.outer * strips, 2 * row_bytes * f.inner / strips);
@@ -163,7 +164,7 @@ int backward(int dtype, Backward b, void* dgamma, void* dbeta) {
   const int64_t rows = b.outer * b.inner;
   const int64_t row_bytes = b.n * element_size(dtype);
   const int64_t stride = (b.inner > 1 ? b.inner : b.n) * element_size(dtype);
-  b.streaming = rows * row_bytes > kStreamBytes && aligned(b.dx, stride) && b.dx != b.dy;
+  b.streaming = 3 * rows * row_bytes > kStreamBytes && aligned(b.dx, stride) && b.dx != b.dy;
 
   // The blocks depend on the shape alone, so that the sums do not depend on the threads.
   const bool in_strips = b.inner > 1, in_tiles = !in_strips && b.n > kSegment;
