@@ -43,7 +43,7 @@ class Finding:
 
 
 def pip_install(what: str) -> str:
-    return f'{sys.executable} -m pip install "{what}"'
+    return f"{sys.executable} -m pip install {what}"
 
 
 def python_findings() -> Iterator[Finding]:
@@ -74,7 +74,7 @@ def keras_findings() -> Iterator[Finding]:
             "Keras backend",
             "none",
             f"Keras cannot be imported: {type(error).__name__}: {error}",
-            pip_install(missing if missing in ("jax", "torch") else "py-layernorm[tensorflow]"),
+            pip_install(missing if missing in ("jax", "torch") else "keras tensorflow"),
             fatal=True,
         )
         return
@@ -97,7 +97,7 @@ def keras_findings() -> Iterator[Finding]:
         "self-check",
         f"{'ok' if ok else 'FAILED'}, {off:.1e} off float64 (limit {SELF_CHECK_LIMIT:.0e})",
         "" if ok else "layer_norm is off its float64 reference",
-        "" if ok else f"{pip_install('py-layernorm[tensorflow]')} --upgrade --force-reinstall",
+        "" if ok else pip_install("--upgrade keras tensorflow"),
         fatal=not ok,
     )
 
@@ -110,7 +110,7 @@ def native_finding() -> Finding:
         fused.load()
         return Finding("native op", fused.kernel_description())
     except Exception as error:
-        again = f"{pip_install('py-layernorm')} --force-reinstall --no-deps --no-cache-dir"
+        again = pip_install("--force-reinstall --no-deps .") + "    (in the folder of the sources)"
         compiler = "" if find_compiler() else "apt-get install g++ && "
         reason = str(error).splitlines()[0]
         return Finding("native op", "none", f"the native op is missing: {reason}", compiler + again)

@@ -105,7 +105,7 @@ def test_a_missing_backend():
     done = run(KERAS_BACKEND="nonesuch")
     assert done.returncode == 1
     assert "Keras cannot be imported" in done.stdout
-    assert f'{sys.executable} -m pip install "py-layernorm[tensorflow]"' in done.stdout
+    assert f"{sys.executable} -m pip install keras tensorflow" in done.stdout
 
 
 def test_a_wrong_engine():
@@ -123,7 +123,7 @@ def test_a_native_library_that_does_not_load(monkeypatch):
     monkeypatch.setattr(fused, "load", fails)
     finding = doctor.native_finding()
     assert finding.problem == ("the native op is missing: libpy_layernorm_op.so: file too short")
-    assert finding.remedy.endswith("--force-reinstall --no-deps --no-cache-dir")
+    assert "pip install --force-reinstall --no-deps ." in finding.remedy
     assert not finding.fatal
     monkeypatch.setattr(doctor, "find_compiler", lambda: None)
     assert doctor.native_finding().remedy.startswith("apt-get install g++ && ")
