@@ -1,9 +1,14 @@
 """Every test starts with the automatic engine, a seed, and Keras's own settings."""
 
+import os
+
 import keras
 import pytest
 
 import py_layernorm
+
+if os.environ.get("CI") == "true" and py_layernorm.engines.fused_unavailable():
+    raise RuntimeError(f"in CI the native op must be there: {py_layernorm.engines.describe()}")
 
 
 @pytest.fixture(autouse=True)

@@ -14,10 +14,9 @@ import pytest
 
 import py_layernorm
 
-# A build by hand can be tested from where it is.
-FOLDER = Path(
-    os.environ.get("PY_LAYERNORM_NATIVE", Path(py_layernorm.__file__).with_name("native"))
-)
+# What was compiled is in the first folder of an editable install; the sources are in the other. A
+# build by hand can be tested from where it is.
+FOLDER = Path(os.environ.get("PY_LAYERNORM_NATIVE", Path(py_layernorm.__path__[0]) / "native"))
 LIBRARY = FOLDER / "libpy_layernorm_kernel.so"
 ISAS = ("avx512", "avx2", "baseline")
 DTYPES = ("float32", "float64", "bfloat16", "float16")

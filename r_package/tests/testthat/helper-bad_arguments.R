@@ -59,8 +59,10 @@ bad_arguments <- list(
   bad(layer, "gamma_initializer", NULL, "a Keras initializer, the name of one or a", "NULL"),
   bad(layer, "beta_initializer", NULL, "a Keras initializer, the name of one or a", "NULL"),
   bad(layer, "gamma_initializer", 1, "a Keras initializer, the name of one or a", "1"),
-  bad(layer, "gamma_initializer", function(n) n, "a function of (x, dtype)", "<a function>"),
-  bad(layer, "beta_initializer", function(dtype) 0, "a function of (x, dtype)", "<a function>"),
+  bad(layer, "gamma_initializer", function(n) n, "a function of (shape, dtype)", "<a function>"),
+  bad(
+    layer, "beta_initializer", function(dtype) 0, "a function of (shape, dtype)", "<a function>"
+  ),
   bad(layer, "gamma_regularizer", 0.01, "a Keras regularizer, the name of one, NULL or a", "0.01"),
   bad(layer, "beta_regularizer", function() 0, "a function of (x)", "<a function>"),
   bad(layer, "beta_constraint", NA, "a Keras constraint, the name of one, NULL or a", "NA"),
