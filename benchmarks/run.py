@@ -42,7 +42,7 @@ def r_rows() -> Iterator[Row]:
             "R: cost over the same call in Python",
             found["name"],
             found["peer"],
-            found["theirs"],
+            found["peer_took"],
             found["ours"],
             found["difference"],
             found["limit"],
