@@ -1,10 +1,10 @@
 #' Make a model's layer normalisations fast, in place, and undo it
 #'
 #' `accelerate()` makes every Keras layer normalisation in `model` one of this package's;
-#' `restore()` makes them Keras's own again. The layers stay the same objects, with the same weights,
-#' names and place in the graph, and the optimizer keeps its state; layers within nested models and
-#' within composite layers are reached too. What Keras had compiled for training and prediction is made
-#' anew at its next use.
+#' `restore()` makes them Keras's own again. The layers stay the same objects, with the same
+#' weights, names and place in the graph, and the optimizer keeps its state; layers within nested
+#' models and within composite layers are reached too. What Keras had compiled for training and
+#' prediction is made anew at its next use.
 #'
 #' A saved model that was restored loads where the Python module is not installed. Way in for a
 #' saved model of Keras's own: `accelerate()` what `load_model()` returns.
