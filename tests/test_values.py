@@ -76,6 +76,14 @@ def test_integers_are_not_truncated(dtype, engine):
         assert relative_error(to_numpy(y), reference.layer_norm(x)) <= TOLERANCE["float32"]
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_integers_are_converted_to_the_compute_dtype_first(dtype, engine):
+    """Which rounds 257 to 256 in bfloat16: the layer sees what a cast before it would give."""
+    x = np.array([[257, 258, 300, 2049], [4099, 1, 2, 8197]])
+    layer = py_layernorm.LayerNormalization(dtype=dtype)
+    np.testing.assert_array_equal(layer(x), layer(keras.ops.cast(x, dtype)))
+
+
 def test_epsilon_none_is_the_square_of_keras_epsilon(engine):
     keras.config.set_epsilon(0.25)
     x = np.array([[1.0, 2.0, 4.0]])

@@ -1,0 +1,102 @@
+"""The native op called directly with what does not fit: an error, never a read out of bounds."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from py_layernorm import engines
+from py_layernorm.engines import fused
+
+pytestmark = pytest.mark.skipif(
+    engines.fused_unavailable() is not None, reason=str(engines.fused_unavailable())
+)
+
+RANDOM = np.random.default_rng(0)
+X = RANDOM.normal(size=(6, 5)).astype("float32")
+GAMMA, BETA = RANDOM.normal(size=(2, 5)).astype("float32")
+
+
+def call(x=X, params=(GAMMA, BETA), scale=True, center=True, begin=1, end=2, bits=0):
+    return fused.load().py_layernorm(
+        x=tf.constant(x),
+        params=list(map(tf.constant, params)),
+        scale=scale,
+        center=center,
+        axis_begin=begin,
+        axis_end=end,
+        epsilon_bits=bits,
+    )
+
+
+NEGATIVE = int(np.array(-1.0).view("int64"))
+NAN = int(np.array(np.nan).view("int64"))
+
+WRONG = [
+    {"params": (GAMMA[:4], BETA)},
+    {"params": (GAMMA, BETA[:4])},
+    {"params": (np.ones((5, 2), "float32"), BETA)},
+    {"params": (np.float32(1), BETA)},
+    {"params": (GAMMA,)},
+    {"params": ()},
+    {"params": (GAMMA, BETA, BETA)},
+    {"params": (GAMMA, BETA), "scale": False},
+    {"params": (GAMMA.astype("float64"), BETA.astype("float64"))},
+    {"x": X.astype("float64")},
+    {"x": np.float32(1.0)},
+    {"begin": -1},
+    {"begin": 2, "end": 2},
+    {"begin": 2, "end": 1},
+    {"end": 3},
+    {"begin": 0, "end": 2},
+    {"begin": 2**40, "end": 2**40 + 1},
+    {"bits": NEGATIVE},
+    {"bits": NAN},
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=str)
+def test_the_op_refuses_what_does_not_fit(wrong):
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        call(**wrong)
+
+
+def call_gradient(**wrong):
+    arguments = {
+        "dy": X,
+        "x": X,
+        "gamma": [GAMMA],
+        "mean": np.zeros(6),
+        "rstd": np.ones(6),
+        "scale": True,
+        "center": True,
+        "axis_begin": 1,
+        "axis_end": 2,
+        "epsilon_bits": 0,
+        **wrong,
+    }
+    return fused.load().py_layernorm_grad(G=tf.float32, **arguments)
+
+
+WRONG_GRADIENT = [
+    {"dy": X[:5]},
+    {"dy": X[:, :4]},
+    {"dy": X.reshape(5, 6)},
+    {"gamma": [GAMMA[:3]]},
+    {"gamma": [GAMMA, GAMMA]},
+    {"mean": np.zeros(5)},
+    {"rstd": np.ones(7)},
+    {"mean": np.zeros((6, 1))},
+    {"axis_begin": 0, "axis_end": 1},
+    {"axis_begin": -1},
+    {"axis_end": 5},
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG_GRADIENT, ids=str)
+def test_the_gradient_op_refuses_what_does_not_fit(wrong):
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        call_gradient(**wrong)
+
+
+def test_the_gradient_op_takes_what_fits():
+    assert [t.shape for t in call_gradient()] == [(6, 5), (5,), (5,)]
