@@ -35,6 +35,7 @@ def seconds(call: Callable[[], object]) -> float:
 
 def settled(call: Callable[[], object]) -> float:
     time.sleep(0.015)
+    call()
     return seconds(call)
 
 
@@ -48,8 +49,9 @@ def paired(
 
     Interleaved, so that whatever else the machine does falls on both; the first pair is a
     warm-up. Runs until `budget` seconds are spent and `least` pairs are done. Before each turn a
-    pause: OpenMP's threads go on spinning for some milliseconds, on the processor that the other
-    needs.
+    pause, because OpenMP's threads go on spinning for some milliseconds on the processor that the
+    other needs; and after it a call that is not timed, because processors and threads that have
+    slept wake slowly.
     """
     seconds(ours), seconds(theirs)
     pairs: list[tuple[float, float]] = []

@@ -62,17 +62,22 @@ class Pool {
 
     task_ = task;
     argument_ = argument;
-    tasks_ = tasks;
     block_ = block;
-    next_.store(0, std::memory_order_relaxed);
-    places_.store(threads - 1, std::memory_order_relaxed);
+    // Whole blocks, so that where they are cut does not depend on the number of threads.
+    const std::int64_t blocks = (tasks + block - 1) / block;
+    shares_in_use_ = threads < blocks ? threads : static_cast<int>(blocks);
+    for (int s = 0; s < shares_in_use_; ++s) {
+      const std::int64_t end = blocks * (s + 1) / shares_in_use_ * block;
+      shares_[s].next.store(blocks * s / shares_in_use_ * block, std::memory_order_relaxed);
+      shares_[s].end = end < tasks ? end : tasks;
+    }
     open_.store(true);
     calls_.fetch_add(1);
     if (asleep_.load() > 0) {
       { std::lock_guard<std::mutex> lock(sleep_); }
       wake_.notify_all();
     }
-    take_blocks();
+    take_blocks(0);
 
     // Whoever comes in after this sees a closed call. Whoever came in before is waited for.
     open_.store(false);
@@ -90,7 +95,7 @@ class Pool {
   void hire(int wanted) {
     while (workers_ < wanted) {
       try {
-        std::thread([this] { work(); }).detach();
+        std::thread([this, number = workers_ + 1] { work(number); }).detach();
       } catch (const std::system_error&) {
         return;
       }
@@ -98,13 +103,13 @@ class Pool {
     }
   }
 
-  void work() {
+  void work(int number) {
     const DefaultFloatMode mode;
     std::uint64_t seen = 0;
     for (;;) {
       seen = wait_for_call(seen);
       inside_.fetch_add(1);
-      if (open_.load() && places_.fetch_sub(1) > 0) take_blocks();
+      if (open_.load() && number < shares_in_use_) take_blocks(number);
       inside_.fetch_sub(1);
     }
   }
@@ -124,11 +129,17 @@ class Pool {
     return calls_.load();
   }
 
-  void take_blocks() {
-    for (;;) {
-      const std::int64_t begin = next_.fetch_add(block_, std::memory_order_relaxed);
-      if (begin >= tasks_) return;
-      task_(argument_, begin, begin + block_ < tasks_ ? begin + block_ : tasks_);
+  // Its own share first, then what others have left. The same thread has the same share in the next
+  // call of the same size, and finds in its own cache what it wrote there.
+  void take_blocks(int own) {
+    for (int s = 0; s < shares_in_use_; ++s) {
+      Share& share = shares_[(own + s) % shares_in_use_];
+      for (;;) {
+        const std::int64_t begin = share.next.fetch_add(block_, std::memory_order_relaxed);
+        if (begin >= share.end) break;
+        const std::int64_t end = begin + block_;
+        task_(argument_, begin, end < share.end ? end : share.end);
+      }
     }
   }
 
@@ -137,11 +148,15 @@ class Pool {
 
   Task task_ = nullptr;
   const void* argument_ = nullptr;
-  std::int64_t tasks_ = 0, block_ = 1;
-  alignas(64) std::atomic<std::int64_t> next_{0};
+  std::int64_t block_ = 1;
+  int shares_in_use_ = 0;
+  struct alignas(64) Share {
+    std::atomic<std::int64_t> next{0};
+    std::int64_t end = 0;
+  };
+  Share shares_[kMostThreads];
   alignas(64) std::atomic<std::uint64_t> calls_{0};
   std::atomic<bool> open_{false};
-  std::atomic<int> places_{0};  // workers that may still join
   alignas(64) std::atomic<int> inside_{0};
 
   std::mutex sleep_;
