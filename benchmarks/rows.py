@@ -35,7 +35,9 @@ def seconds(call: Callable[[], object]) -> float:
 
 def settled(call: Callable[[], object]) -> float:
     time.sleep(0.015)
-    call()
+    warm = time.perf_counter() + 0.01
+    while time.perf_counter() < warm:
+        call()
     return seconds(call)
 
 
@@ -50,7 +52,7 @@ def paired(
     Interleaved, so that whatever else the machine does falls on both; the first pair is a
     warm-up. Runs until `budget` seconds are spent and `least` pairs are done. Before each turn a
     pause, because OpenMP's threads go on spinning for some milliseconds on the processor that the
-    other needs; and after it a call that is not timed, because processors and threads that have
+    other needs; and after it calls that are not timed, because processors and threads that have
     slept wake slowly.
     """
     seconds(ours), seconds(theirs)

@@ -23,10 +23,6 @@ struct BackwardOf {
   T* dx;
 };
 
-// Rows whose contributions to dgamma and dbeta are summed before the sums are stored.
-template <class C>
-constexpr int kTogether = kLanes<C> < 4 ? kLanes<C> : 4;
-
 // Rows that are summed in C before the sums are folded into double.
 constexpr int64_t kFoldRows = 32;
 
@@ -200,8 +196,8 @@ INLINE void write_dx(const T* dy, const T* x, const Compute<T>* gamma, const Com
   for (int64_t j = 0; j < n; j += kChunk) {
     const int64_t count = smaller(kChunk, n - j);
     const Compute<T>* scale = gamma ? gamma + j : ones;
-    if (streaming) {
-      write_dx_chunk<true>(dy + j, x + j, scale, count, plane, dx + j, ahead);
+    if (kStreams<T> && streaming) {
+      write_dx_chunk<kStreams<T>>(dy + j, x + j, scale, count, plane, dx + j, ahead);
     } else {
       write_dx_chunk<false>(dy + j, x + j, scale, count, plane, dx + j, ahead);
     }
@@ -234,49 +230,176 @@ INLINE void backward_together(const Backward& b, int64_t first, const Compute<T>
   sums.count(kRows);
 }
 
-template <class T, int kRows>
-void backward_block(const Backward& b, int64_t block) {
-  using C = Compute<T>;
+// Row by row, each as its rstd allows.
+template <class T>
+__attribute__((noinline)) void backward_singly(const Backward& b, int64_t first, int64_t last,
+                                               const Compute<T>* ones,
+                                               ColumnSums<Compute<T>, kSegment>& sums) {
   const BackwardOf<T> a(b);
   const int64_t n = b.n;
-  const Stand<C> ones(1, a.gamma ? 0 : n);
-  double* dgamma = b.sums + block * 2 * padded(n);
-  double* dbeta = dgamma + padded(n);
-  for (int64_t j = 0; j < 2 * padded(n); ++j) dgamma[j] = 0;
-  ColumnSums<C, kSegment> sums(dgamma, dbeta, n);
-  const int64_t last = smaller(b.outer, (block + 1) * b.block);
-  for (int64_t row = block * b.block; row < last;) {
-    int64_t in_range = 0;
-    while (in_range < smaller(kRows, last - row) && rstd_in_range(C(), b.rstd[row + in_range]))
-      ++in_range;
-    if (in_range == kRows) {
-      backward_together<T, kRows>(b, row, ones.chunk, sums);
-      row += kRows;
-    } else if (in_range > 0) {
-      backward_together<T, 1>(b, row, ones.chunk, sums);
-      ++row;
+  for (int64_t row = first; row < last; ++row) {
+    const double mean = b.mean[row], rstd = b.rstd[row];
+    if (rstd_in_range(Compute<T>(), rstd)) {
+      backward_together<T, 1>(b, row, ones, sums);
     } else {
       const T* dy = a.dy + row * n;
       const T* x = a.x + row * n;
       double sum_g, sum_gx;
-      add_in_double(dy, x, a.gamma, n, 1, b.mean[row], b.rstd[row], dgamma, dbeta, &sum_g, &sum_gx);
-      write_dx_in_double(dy, x, a.gamma, n, 1, b.mean[row], b.rstd[row], sum_g / n, sum_gx / n,
-                         a.dx + row * n);
-      ++row;
+      add_in_double(dy, x, a.gamma, n, 1, mean, rstd, sums.total_dgamma, sums.total_dbeta, &sum_g,
+                    &sum_gx);
+      write_dx_in_double(dy, x, a.gamma, n, 1, mean, rstd, sum_g / n, sum_gx / n, a.dx + row * n);
+    }
+  }
+}
+
+template <class T>
+INLINE bool all_in_range(const Backward& b, int64_t first, int64_t count) {
+  bool all = true;
+  for (int64_t r = 0; r < count; ++r) all &= rstd_in_range(Compute<T>(), b.rstd[first + r]);
+  return all;
+}
+
+// Rows [first, last), of any length up to kSegment, as a block.
+template <class T>
+void backward_groups(const Backward& b, int64_t first, int64_t last, double* dgamma,
+                     double* dbeta) {
+  using C = Compute<T>;
+  const Stand<C> ones(1, b.gamma ? 0 : b.n);
+  ColumnSums<C, kSegment> sums(dgamma, dbeta, b.n);
+  for (int64_t row = first; row < last; row += kTogether<C>) {
+    const int64_t count = smaller(kTogether<C>, last - row);
+    if (count == kTogether<C> && all_in_range<T>(b, row, count)) {
+      backward_together<T, kTogether<C>>(b, row, ones.chunk, sums);
+    } else {
+      backward_singly<T>(b, row, row + count, ones.chunk, sums);
     }
   }
   sums.fold();
 }
 
+// What dx needs of as many rows as a vector has lanes.
+template <class C>
+struct Planes {
+  static constexpr int kRows = kLanes<C>;
+  C m[kRows], r[kRows], cr[kRows], upper[kRows], lower[kRows], slope[kRows];
+
+  INLINE void begin(const double* mean, const double* rstd, int64_t count) {
+    double c[kRows] = {}, scale[kRows] = {};
+    std::memcpy(c, mean, count * sizeof(double));
+    std::memcpy(scale, rstd, count * sizeof(double));
+    for (int i = 0; i < kRows; ++i) {
+      m[i] = static_cast<C>(c[i]);
+      r[i] = static_cast<C>(scale[i]);
+      cr[i] = static_cast<C>((c[i] - static_cast<double>(m[i])) * scale[i]);
+    }
+  }
+  INLINE void finish(Vec<C> sums_g, Vec<C> sums_gx, double one_nth) {
+    C sum_g[kRows], sum_gx[kRows];
+    store(sum_g, sums_g);
+    store(sum_gx, sums_gx);
+    for (int i = 0; i < kRows; ++i) {
+      const double k2 = static_cast<double>(sum_gx[i]) * one_nth;
+      const double level = static_cast<double>(sum_g[i]) * one_nth - static_cast<double>(cr[i]) * k2;
+      upper[i] = static_cast<C>(level);
+      lower[i] = static_cast<C>(level - static_cast<double>(upper[i]));
+      slope[i] = static_cast<C>(static_cast<double>(r[i]) * k2);
+    }
+  }
+};
+
+// The same of rows of kVectors vectors, the last perhaps not full: gamma and the sums of a fold
+// stay in registers, and no loop runs over a row.
+template <class T, int kVectors>
+void backward_short(const Backward& b, int64_t begin, int64_t end, double* dgamma_sum,
+                    double* dbeta_sum) {
+  using C = Compute<T>;
+  using V = Vec<C>;
+  constexpr int kWidth = kLanes<C>, kLast = kVectors - 1;
+  const BackwardOf<T> a(b);
+  const int64_t n = b.n, left = n - kLast * kWidth;
+  const double one_nth = 1 / static_cast<double>(n);
+  const auto in_use = [&](int v) { return v < kLast ? kWidth : left; };
+  V gamma[kVectors];
+  for (int v = 0; v < kVectors; ++v)
+    gamma[v] = a.gamma ? load(a.gamma + v * kWidth, in_use(v)) : splat<C>(1);
+  V sum_g[kWidth] = {}, sum_gx[kWidth] = {};
+  for (int64_t first = begin; first < end; first += kWidth) {
+    const int64_t count = smaller(kWidth, end - first);
+    if (!all_in_range<T>(b, first, count)) {
+      backward_groups<T>(b, first, first + count, dgamma_sum, dbeta_sum);
+      continue;
+    }
+    const T* const x_begin = a.x + first * n;
+    const T* const x_end = x_begin + count * n;
+    const T* dy = a.dy + first * n;
+    Planes<C> planes;
+    planes.begin(b.mean + first, b.rstd + first, count);
+
+    V dgamma[kVectors] = {}, dbeta[kVectors] = {};
+    const C* constants = planes.m;
+    V* into_g = sum_g;
+    V* into_gx = sum_gx;
+    for (const T* x = x_begin; x != x_end; x += n, dy += n, ++constants) {
+      const V m = splat(constants[0]), r = splat(constants[kWidth]),
+              cr = splat(constants[2 * kWidth]);
+      V g = {}, gx = {};
+      for (int v = 0; v < kVectors; ++v) {
+        const V d = load(dy + v * kWidth, in_use(v));
+        V xhat = (load(x + v * kWidth, in_use(v)) - m) * r - cr;
+        if (v == kLast) xhat = first_lanes<C>(xhat, left);
+        const V product = d * xhat;
+        dgamma[v] += product;
+        dbeta[v] += d;
+        g += d * gamma[v];
+        gx += product * gamma[v];
+      }
+      *into_g++ = g;
+      *into_gx++ = gx;
+    }
+    for (int v = 0; v < kVectors; ++v) {
+      add_lanes<C>(dgamma_sum + v * kWidth, dgamma[v]);
+      add_lanes<C>(dbeta_sum + v * kWidth, dbeta[v]);
+    }
+    planes.finish(sum_each<C, kWidth>(sum_g), sum_each<C, kWidth>(sum_gx), one_nth);
+
+    constants = planes.m;
+    dy = a.dy + first * n;
+    T* dx = a.dx + first * n;
+    for (const T* x = x_begin; x != x_end; x += n, dy += n, dx += n, ++constants) {
+      const V m = splat(constants[0]), r = splat(constants[kWidth]),
+              upper = splat(constants[3 * kWidth]), lower = splat(constants[4 * kWidth]),
+              slope = splat(constants[5 * kWidth]);
+      for (int v = 0; v < kVectors; ++v) {
+        const V level = load(dy + v * kWidth, in_use(v)) * gamma[v] - upper;
+        const V out = (level - ((load(x + v * kWidth, in_use(v)) - m) * slope + lower)) * r;
+        store(dx + v * kWidth, out, in_use(v));
+      }
+    }
+  }
+}
+
 template <class T>
 void backward_block_rows(const Backward& b, int64_t begin, int64_t end) {
-  using C = Compute<T>;
-  constexpr int64_t kShort = 128;  // many such rows' dy and x still fit the first-level cache
   for (int64_t block = begin; block < end; ++block) {
-    if (b.n <= kShort) {
-      backward_block<T, kLanes<C>>(b, block);
-    } else {
-      backward_block<T, kTogether<C>>(b, block);
+    const int64_t first = block * b.block, last = smaller(b.outer, first + b.block);
+    double* dgamma = b.sums + block * 2 * padded(b.n);
+    double* dbeta = dgamma + padded(b.n);
+    for (int64_t j = 0; j < 2 * padded(b.n); ++j) dgamma[j] = 0;
+    switch (ceil_div(b.n, kLanes<Compute<T>>)) {
+      case 1:
+        backward_short<T, 1>(b, first, last, dgamma, dbeta);
+        break;
+      case 2:
+        backward_short<T, 2>(b, first, last, dgamma, dbeta);
+        break;
+      case 3:
+        backward_short<T, 3>(b, first, last, dgamma, dbeta);
+        break;
+      case 4:
+        backward_short<T, 4>(b, first, last, dgamma, dbeta);
+        break;
+      default:
+        backward_groups<T>(b, first, last, dgamma, dbeta);
     }
   }
   if (b.streaming) end_streaming();

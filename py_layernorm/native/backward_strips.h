@@ -110,8 +110,8 @@ void backward_columns(const Backward& b, int64_t o, int64_t i, int64_t columns, 
       __builtin_prefetch(dy + at + ahead);
       __builtin_prefetch(x + at + ahead);
       if (!all_held) out = held[v] ? out : load(dx + at, left);
-      if (b.streaming && left == kWidth) {
-        stream(dx + at, out);
+      if (kStreams<T> && b.streaming && left == kWidth) {
+        write<kStreams<T>>(dx + at, out, left);
       } else {
         store(dx + at, out, left);
       }

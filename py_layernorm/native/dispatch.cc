@@ -18,18 +18,23 @@ namespace {
 using std::int64_t;
 
 // Below this, waking another thread costs more than it saves.
-constexpr int64_t kAloneBytes = 96 << 10;
-// What a thread takes at a time: large against the taking, small against the call.
-constexpr int64_t kBlockBytes = 128 << 10;
+constexpr int64_t kAloneBytes = 192 << 10;
+// What a thread takes at a time: large against the taking, small against the call, of which it is
+// one of kPieces where these bounds allow.
+constexpr int64_t kLeastPieceBytes = 32 << 10;
+constexpr int64_t kMostPieceBytes = 128 << 10;
+constexpr int64_t kPieces = 8;
 // Where a call reads and writes more than this, it writes past the cache: half of what it wrote
 // would not be there when read.
 constexpr int64_t kStreamBytes = 30 << 20;
 // Long rows are done backward this many bytes of dy and x at a time, which the last-level cache
 // still holds when dx is computed.
 constexpr int64_t kLongBytes = 8 << 20;
-// Blocks of rows with sums of their own for dgamma and dbeta, at most.
+// Blocks of rows with sums of their own for dgamma and dbeta: at most so many, and of at least so
+// many rows and bytes, for adding up the blocks' sums costs too.
 constexpr int64_t kMostBlocks = 64;
 constexpr int64_t kLeastBlockRows = 32;
+constexpr int64_t kLeastBlockBytes = 96 << 10;
 
 struct Isa {
   const char* name;
@@ -74,7 +79,10 @@ void share_out(const Arguments& arguments, void (*task)(const Arguments&, int64_
     void (*task)(const Arguments&, int64_t, int64_t);
   };
   const Call call{arguments, task};
-  const int64_t block = bytes < kBlockBytes ? kBlockBytes / (bytes > 0 ? bytes : 1) : 1;
+  int64_t piece = tasks * bytes / kPieces;
+  if (piece < kLeastPieceBytes) piece = kLeastPieceBytes;
+  if (piece > kMostPieceBytes) piece = kMostPieceBytes;
+  const int64_t block = bytes < piece ? piece / bytes : 1;
   parallel_for(
       tasks, block,
       [](const void* c, int64_t begin, int64_t end) {
@@ -171,7 +179,9 @@ int backward(int dtype, Backward b, void* dgamma, void* dbeta) {
   const int64_t strips = in_strips ? ceil_div(b.inner, kStrip) : 1;
   const int64_t units = b.outer * strips, unit_rows = in_strips ? b.inner / strips : 1;
   b.block = ceil_div(units, kMostBlocks);
-  if (b.block * unit_rows < kLeastBlockRows) b.block = ceil_div(kLeastBlockRows, unit_rows);
+  int64_t least_rows = ceil_div(kLeastBlockBytes, 3 * row_bytes);
+  if (least_rows < kLeastBlockRows) least_rows = kLeastBlockRows;
+  if (b.block * unit_rows < least_rows) b.block = ceil_div(least_rows, unit_rows);
   const int64_t blocks = in_tiles ? 1 : ceil_div(units, b.block);
 
   const int64_t doubles = blocks * 2 * padded(b.n);

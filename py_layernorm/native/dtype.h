@@ -92,17 +92,25 @@ INLINE void store(float16* p, Vec<float> v) {
 #endif
 
 // A store past the cache, which saves reading the line that is overwritten. There is no portable
-// way to say this to GCC, hence the intrinsics. p must be aligned to a vector's size.
-#if defined(__AVX512F__)
-INLINE void stream(float* p, Vec<float> v) { _mm512_stream_ps(p, (__m512)v); }
-#elif defined(__AVX2__)
-INLINE void stream(float* p, Vec<float> v) { _mm256_stream_ps(p, (__m256)v); }
-#elif defined(__SSE2__)
-INLINE void stream(float* p, Vec<float> v) { _mm_stream_ps(p, (__m128)v); }
-#endif
+// way to say this to GCC, hence the intrinsics. p must be aligned to a vector's size. Of floats
+// alone: other types are stored plainly, and have no code of their own for streaming.
+#if defined(__SSE2__)
 template <class T>
-INLINE void stream(T* p, Vec<Compute<T>> v) {
+constexpr bool kStreams = sizeof(Compute<T>) == sizeof(T) && sizeof(T) == sizeof(float);
+#else
+template <class T>
+constexpr bool kStreams = false;
+#endif
+INLINE void stream(float* p, Vec<float> v) {
+#if defined(__AVX512F__)
+  _mm512_stream_ps(p, (__m512)v);
+#elif defined(__AVX2__)
+  _mm256_stream_ps(p, (__m256)v);
+#elif defined(__SSE2__)
+  _mm_stream_ps(p, (__m128)v);
+#else
   store(p, v);
+#endif
 }
 INLINE void end_streaming() {
 #if defined(__SSE2__)
@@ -111,6 +119,22 @@ INLINE void end_streaming() {
 }
 
 // Up to a whole vector: `left` elements remain, and lanes past them read as 0.
+#if defined(__AVX512F__)
+// By intrinsics: an element at a time takes longer than the rest of a short row.
+INLINE unsigned lanes_in_use(int64_t left, int lanes) { return left >= lanes ? ~0u : (1u << left) - 1; }
+INLINE Vec<float> load(const float* p, int64_t left) {
+  return (Vec<float>)_mm512_maskz_loadu_ps(lanes_in_use(left, 16), p);
+}
+INLINE Vec<double> load(const double* p, int64_t left) {
+  return (Vec<double>)_mm512_maskz_loadu_pd(lanes_in_use(left, 8), p);
+}
+INLINE void store(float* p, Vec<float> v, int64_t left) {
+  _mm512_mask_storeu_ps(p, lanes_in_use(left, 16), (__m512)v);
+}
+INLINE void store(double* p, Vec<double> v, int64_t left) {
+  _mm512_mask_storeu_pd(p, lanes_in_use(left, 8), (__m512d)v);
+}
+#endif
 template <class T>
 INLINE Vec<Compute<T>> load(const T* p, int64_t left) {
   constexpr int kWidth = kLanes<Compute<T>>;
@@ -128,10 +152,10 @@ INLINE void store(T* p, Vec<Compute<T>> v, int64_t left) {
   for (int64_t i = 0; i < left; ++i) p[i] = part[i];
 }
 
-// To y, past the cache or not.
+// To y, past the cache or not. Where rows are streamed they are whole vectors.
 template <bool kStreaming, class T>
 INLINE void write(T* y, Vec<Compute<T>> v, int64_t left) {
-  if constexpr (kStreaming) {
+  if constexpr (kStreaming && kStreams<T>) {
     stream(y, v);
   } else {
     store(y, v, left);

@@ -26,14 +26,49 @@ struct ForwardOf {
 // first-level cache.
 constexpr int64_t kShort = 256;
 
+// What is known of kRows rows, a lane each, once their sums are.
+template <class C, int kRows>
+struct Rows {
+  static constexpr int kVectors = (kRows + kDoubles - 1) / kDoubles;
+  static constexpr int kRoom = kVectors * kDoubles;
+  double mean[kRoom], rstd[kRoom], spread[kRoom];
+  C m[kLanes<C>], r[kLanes<C>], cr[kLanes<C>];
+
+  INLINE Row<C> row(int64_t i) const { return {m[i], r[i], cr[i]}; }
+
+  // Whether all are in range.
+  INLINE bool finish(Vec<C> first_mean, Vec<C> sum_d, Vec<C> sum_d2, double one_nth,
+                     double epsilon) {
+    Doubles wide_m[kWide<C>], wide_d[kWide<C>], wide_d2[kWide<C>];
+    widen(first_mean, wide_m);
+    widen(sum_d, wide_d);
+    widen(sum_d2, wide_d2);
+    Mask<double> all = ~Mask<double>{};
+    for (int v = 0; v < kVectors; ++v) {
+      const int at = v * kDoubles;
+      const Statistics<Doubles> s = statistics_of(wide_d[v], wide_d2[v], one_nth, epsilon);
+      store(mean + at, wide_m[v] + s.c);
+      store(rstd + at, s.rstd);
+      store(spread + at, s.spread);
+      narrow(m + at, load(mean + at));
+      narrow(r + at, s.rstd);
+      narrow(cr + at, (load(mean + at) - widen_half(m + at)) * s.rstd);
+      all &= in_range(C(), s.spread);
+    }
+    return all_of(all);
+  }
+};
+
 // Rows of one chunk at most are done kRows at a time, so that one row's sums are on their way while
 // the next row is read, and so that the sums of short rows, a large part of their work, are added
-// crosswise.
+// crosswise. Writing a row and reading one of the next group at the same time keeps memory busy
+// both ways.
 template <class T, int kRows, bool kStreaming>
 void forward_groups(const Forward& f, int64_t begin, int64_t end) {
   using C = Compute<T>;
   const ForwardOf<T> a(f);
   const int64_t n = f.n;
+  const double one_nth = 1 / static_cast<double>(n);
   constexpr int kParts = kRows > 4 ? 1 : 4;
   const Stand<C> ones(1, a.gamma ? 0 : n), zeros(0, a.beta ? 0 : n);
   const C* gamma = a.gamma ? a.gamma : ones.chunk;
@@ -43,43 +78,139 @@ void forward_groups(const Forward& f, int64_t begin, int64_t end) {
   for (int r = 0; r < kRows; ++r) sum[r] = sum_of_chunk<kParts>(row_at(begin + r), n);
   for (int64_t first = begin; first < end; first += kRows) {
     const int64_t count = smaller(kRows, end - first);
-    C totals[kLanes<C>], totals2[kLanes<C>], m[kRows];
-    store(totals, sum_each<C, kRows>(sum));
-    for (int r = 0; r < kRows; ++r) m[r] = totals[r] / static_cast<C>(n);
+    Rows<C, kRows> rows;
+    const Vec<C> m = sum_each<C, kRows>(sum) * static_cast<C>(one_nth);
+    store(rows.m, m);
     for (int r = 0; r < kRows; ++r)
-      deviations_of_chunk<kParts>(row_at(first + r), n, m[r], &sum[r], &sum2[r]);
-    store(totals, sum_each<C, kRows>(sum));
-    store(totals2, sum_each<C, kRows>(sum2));
-
-    double mean[kRows], rstd[kRows], spread[kRows];
-    for (int r = 0; r < kRows; ++r)
-      spread[r] = statistics_of<C>(m[r], totals[r], totals2[r], n, f.epsilon, &mean[r], &rstd[r]);
+      deviations_of_chunk<kParts>(row_at(first + r), n, rows.m[r], &sum[r], &sum2[r]);
+    const bool all = rows.finish(m, sum_each<C, kRows>(sum), sum_each<C, kRows>(sum2), one_nth,
+                                 f.epsilon);
     for (int64_t r = 0; r < count; ++r) {
       const T* x = row_at(first + r);
       const T* next = row_at(first + r + kRows);
       T* y = a.y + (first + r) * n;
-      if (in_range(C(), spread[r])) {
-        const Row<C> row = row_of<C>(mean[r], rstd[r]);
-        sum[r] = normalise_chunk<kParts, kStreaming>(x, gamma, beta, n, row, y, next);
+      if (all || in_range(C(), rows.spread[r])) {
+        sum[r] = normalise_chunk<kParts, kStreaming>(x, gamma, beta, n, rows.row(r), y, next);
       } else {
-        normalise_in_double(x, gamma, beta, n, 1, f.epsilon, y, &mean[r], &rstd[r]);
+        normalise_in_double(x, gamma, beta, n, 1, f.epsilon, y, &rows.mean[r], &rows.rstd[r]);
         sum[r] = sum_of_chunk<kParts>(next, n);
       }
     }
     for (int64_t r = 0; r < count; ++r) {
-      f.mean[first + r] = mean[r];
-      f.rstd[first + r] = rstd[r];
+      f.mean[first + r] = rows.mean[r];
+      f.rstd[first + r] = rows.rstd[r];
     }
   }
   if (kStreaming) end_streaming();
 }
 
+// Rows of which some are not in range. Apart from the others' loop, whose registers a call would cost.
+template <class T, int kRows>
+__attribute__((noinline)) void normalise_some_in_double(const Forward& f, const ForwardOf<T>& a,
+                                                        int64_t first, int64_t count,
+                                                        Rows<Compute<T>, kRows>& rows) {
+  using C = Compute<T>;
+  const Stand<C> ones(1, a.gamma ? 0 : f.n), zeros(0, a.beta ? 0 : f.n);
+  for (int64_t r = 0; r < count; ++r) {
+    const T* x = a.x + (first + r) * f.n;
+    T* y = a.y + (first + r) * f.n;
+    if (in_range(C(), rows.spread[r])) {
+      normalise_chunk<1, false>(x, a.gamma ? a.gamma : ones.chunk, a.beta ? a.beta : zeros.chunk,
+                                f.n, rows.row(r), y, x);
+    } else {
+      normalise_in_double(x, a.gamma, a.beta, f.n, 1, f.epsilon, y, &rows.mean[r], &rows.rstd[r]);
+    }
+  }
+}
+
+// Rows of kVectors vectors, the last perhaps not full, as many at a time as a vector has lanes.
+// gamma and beta stay in registers, and no loop runs over a row.
+template <class T, int kVectors, bool kStreaming>
+void forward_short(const Forward& f, int64_t begin, int64_t end) {
+  using C = Compute<T>;
+  using V = Vec<C>;
+  constexpr int kWidth = kLanes<C>, kLast = kVectors - 1;
+  const ForwardOf<T> a(f);
+  const int64_t n = f.n, left = n - kLast * kWidth;
+  const double one_nth = 1 / static_cast<double>(n);
+  const auto in_use = [&](int v) { return v < kLast ? kWidth : left; };
+  V gamma[kVectors], beta[kVectors];
+  for (int v = 0; v < kVectors; ++v) {
+    gamma[v] = a.gamma ? load(a.gamma + v * kWidth, in_use(v)) : splat<C>(1);
+    beta[v] = a.beta ? load(a.beta + v * kWidth, in_use(v)) : V{};
+  }
+  V sum[kWidth] = {}, sum2[kWidth] = {};
+  for (int64_t first = begin; first < end; first += kWidth) {
+    const int64_t count = smaller(kWidth, end - first);
+    const T* const x_begin = a.x + first * n;
+    const T* const x_end = x_begin + count * n;
+    Rows<C, kWidth> rows;
+
+    V* into = sum;
+    for (const T* x = x_begin; x != x_end; x += n) {
+      V total = load(x, in_use(0));
+      for (int v = 1; v < kVectors; ++v) total += load(x + v * kWidth, in_use(v));
+      *into++ = total;
+    }
+    const V m = sum_each<C, kWidth>(sum) * static_cast<C>(one_nth);
+    store(rows.m, m);
+
+    into = sum;
+    V* into2 = sum2;
+    const C* mean = rows.m;
+    for (const T* x = x_begin; x != x_end; x += n, ++mean) {
+      V total = {}, total2 = {};
+      for (int v = 0; v < kVectors; ++v) {
+        V d = load(x + v * kWidth, in_use(v)) - splat(*mean);
+        if (v == kLast) d = first_lanes<C>(d, left);
+        total += d;
+        total2 += d * d;
+      }
+      *into++ = total;
+      *into2++ = total2;
+    }
+    if (rows.finish(m, sum_each<C, kWidth>(sum), sum_each<C, kWidth>(sum2), one_nth, f.epsilon)) {
+      const C* constants = rows.m;
+      T* y = a.y + first * n;
+      for (const T* x = x_begin; x != x_end; x += n, y += n, ++constants) {
+        const V m = splat(constants[0]), r = splat(constants[kWidth]),
+                cr = splat(constants[2 * kWidth]);
+        for (int v = 0; v < kVectors; ++v)
+          write<kStreaming>(y + v * kWidth,
+                            ((load(x + v * kWidth, in_use(v)) - m) * r - cr) * gamma[v] + beta[v],
+                            in_use(v));
+      }
+    } else {
+      normalise_some_in_double(f, a, first, count, rows);
+    }
+    std::memcpy(f.mean + first, rows.mean, count * sizeof(double));
+    std::memcpy(f.rstd + first, rows.rstd, count * sizeof(double));
+  }
+  if (kStreaming) end_streaming();
+}
+
+// By the length alone: how a row is summed must not depend on how many there are.
+template <class T, bool kStreaming>
+void forward_rows(const Forward& f, int64_t begin, int64_t end) {
+  constexpr int kMany = kLanes<Compute<T>>;
+  switch (ceil_div(f.n, kMany)) {
+    case 1:
+      return forward_short<T, 1, kStreaming>(f, begin, end);
+    case 2:
+      return forward_short<T, 2, kStreaming>(f, begin, end);
+    case 3:
+      return forward_short<T, 3, kStreaming>(f, begin, end);
+    case 4:
+      return forward_short<T, 4, kStreaming>(f, begin, end);
+  }
+  if (f.n <= kShort) return forward_groups<T, kMany, kStreaming>(f, begin, end);
+  forward_groups<T, kMany < 4 ? kMany : 4, kStreaming>(f, begin, end);
+}
 template <class T>
 void forward_rows(const Forward& f, int64_t begin, int64_t end) {
-  constexpr int kMany = kLanes<Compute<T>>, kFew = kMany < 4 ? kMany : 4;
-  if (f.streaming) return forward_groups<T, kFew, true>(f, begin, end);
-  if (f.n <= kShort) return forward_groups<T, kMany, false>(f, begin, end);
-  forward_groups<T, kFew, false>(f, begin, end);
+  if constexpr (kStreams<T>)
+    if (f.streaming) return forward_rows<T, true>(f, begin, end);
+  forward_rows<T, false>(f, begin, end);
 }
 
 // Any length, chunk by chunk.
@@ -94,12 +225,21 @@ INLINE void normalise(const Forward& f, const ForwardOf<T>& a, int64_t row, int6
     T* y = a.y + row * f.n + j;
     const C* gamma = a.gamma ? a.gamma + j : ones.chunk;
     const C* beta = a.beta ? a.beta + j : zeros.chunk;
-    if (f.streaming) {
-      normalise_chunk<4, true>(x, gamma, beta, smaller(kChunk, end - j), constants, y, x);
+    if (kStreams<T> && f.streaming) {
+      normalise_chunk<4, kStreams<T>>(x, gamma, beta, smaller(kChunk, end - j), constants, y, x);
     } else {
       normalise_chunk<4, false>(x, gamma, beta, smaller(kChunk, end - j), constants, y, x);
     }
   }
+}
+
+// Leaves the row's mean and rstd. Whether it is in range.
+template <class C>
+INLINE bool finish_long(const Forward& f, int64_t row, C m, double sum_d, double sum_d2) {
+  const Statistics<double> s = statistics_of(sum_d, sum_d2, 1 / static_cast<double>(f.n), f.epsilon);
+  f.mean[row] = m + s.c;
+  f.rstd[row] = s.rstd;
+  return in_range(C(), s.spread);
 }
 
 // A long row whole, by one thread: its segments in order.
@@ -119,7 +259,7 @@ void forward_long_rows(const Forward& f, int64_t begin, int64_t end) {
       sum_d += part;
       sum_d2 += part2;
     }
-    if (in_range(C(), statistics_of(m, sum_d, sum_d2, n, f.epsilon, &f.mean[row], &f.rstd[row]))) {
+    if (finish_long(f, row, m, sum_d, sum_d2)) {
       normalise(f, a, row, 0, n);
     } else {
       normalise_in_double(x, a.gamma, a.beta, n, 1, f.epsilon, a.y + row * n, &f.mean[row],
@@ -177,9 +317,7 @@ void long_statistics(const Forward& f, int64_t begin, int64_t end) {
     double* part = f.partial + row * 2 * segments;
     const double sum_d = sum_of_parts(part, segments);
     const double sum_d2 = sum_of_parts(part + segments, segments);
-    using C = Compute<T>;
-    const bool held = in_range(C(), statistics_of(static_cast<C>(f.mean[row]), sum_d, sum_d2, f.n,
-                                                  f.epsilon, &f.mean[row], &f.rstd[row]));
+    const bool held = finish_long(f, row, static_cast<Compute<T>>(f.mean[row]), sum_d, sum_d2);
     part[0] = held ? 0 : __builtin_nan("");
     if (!held)
       normalise_in_double(a.x + row * f.n, a.gamma, a.beta, f.n, 1, f.epsilon, a.y + row * f.n,

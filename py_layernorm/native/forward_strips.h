@@ -22,6 +22,7 @@ void forward_columns(const Forward& f, int64_t o, int64_t i, int64_t columns, in
   constexpr int kColumns = kVectors * kWidth;
   const ForwardOf<T> a(f);
   const int64_t n = f.n, inner = f.inner;
+  const double one_nth = 1 / static_cast<double>(n);
   const T* x = a.x + o * n * inner + i;
   T* y = a.y + o * n * inner + i;
 
@@ -37,7 +38,7 @@ void forward_columns(const Forward& f, int64_t o, int64_t i, int64_t columns, in
   C m[kColumns];
   V mv[kVectors];
   for (int c = 0; c < kColumns; ++c) {
-    m[c] = static_cast<C>(sum[c] / n);
+    m[c] = static_cast<C>(sum[c] * one_nth);
     sum[c] = 0;
   }
   for (int v = 0; v < kVectors; ++v) mv[v] = load(m + v * kWidth);
@@ -57,18 +58,19 @@ void forward_columns(const Forward& f, int64_t o, int64_t i, int64_t columns, in
     }
   }
 
-  double mean[kColumns], rstd[kColumns], spread[kColumns];
-  for (int c = 0; c < kColumns; ++c)
-    spread[c] = statistics_of(m[c], sum[c], sum2[c], n, f.epsilon, &mean[c], &rstd[c]);
+  double mean[kColumns], rstd[kColumns];
   C r[kColumns], cr[kColumns], held[kColumns];
   bool all_held = true;
   for (int c = 0; c < kColumns; ++c) {
+    const Statistics<double> s = statistics_of(sum[c], sum2[c], one_nth, f.epsilon);
+    mean[c] = m[c] + s.c;
+    rstd[c] = s.rstd;
     const Row<C> row = row_of<C>(mean[c], rstd[c]);
     m[c] = row.m;
     r[c] = row.r;
     cr[c] = row.cr;
-    held[c] = in_range(C(), spread[c]);
-    all_held &= c >= columns || in_range(C(), spread[c]);
+    held[c] = in_range(C(), s.spread);
+    all_held &= c >= columns || in_range(C(), s.spread);
   }
   for (int64_t c = 0; c < columns; ++c) {
     if (!all_held && held[c] == 0)
@@ -91,8 +93,8 @@ void forward_columns(const Forward& f, int64_t o, int64_t i, int64_t columns, in
       V out = ((load(x + at, left) - mv[v]) * rv[v] - crv[v]) * gamma + beta;
       // What was done in double stays.
       if (!all_held) out = load(held + v * kWidth) != 0 ? out : load(y + at, left);
-      if (f.streaming && left == kWidth) {
-        stream(y + at, out);
+      if (kStreams<T> && f.streaming && left == kWidth) {
+        write<kStreams<T>>(y + at, out, left);
       } else {
         store(y + at, out, left);
       }

@@ -8,9 +8,7 @@ namespace py_layernorm {
 namespace ISA {
 namespace {
 
-// The row of n elements, `stride` apart, that float cannot hold the squares of (1e30, 1e-30), or
-// that
-// has
+// The row of n elements, `stride` apart, start to end.
 template <class T>
 void normalise_in_double(const T* x, const Compute<T>* gamma, const Compute<T>* beta, int64_t n,
                          int64_t stride, double epsilon, T* y, double* mean, double* rstd) {
@@ -33,17 +31,17 @@ void normalise_in_double(const T* x, const Compute<T>* gamma, const Compute<T>* 
     sum_d += d;
     sum_d2 += d * d;
   }
-  double r;
-  double scaled_mean;
-  statistics_of<double>(m, sum_d, sum_d2, n, epsilon * scale * scale, &scaled_mean, &r);
+  const Statistics<double> s = statistics_of(sum_d, sum_d2, 1 / static_cast<double>(n),
+                                     epsilon * scale * scale);
+  const double scaled_mean = m + s.c;
   for (int64_t k = 0; k < n; ++k) {
-    double value = (load_one(x + k * stride) * scale - scaled_mean) * r;
+    double value = (load_one(x + k * stride) * scale - scaled_mean) * s.rstd;
     if (gamma) value *= gamma[k];
     if (beta) value += beta[k];
     store_one(y + k * stride, value);
   }
   *mean = scaled_mean / scale;
-  *rstd = r * scale;
+  *rstd = s.rstd * scale;
 }
 
 // The row of n elements, `stride` apart, whose rstd C cannot hold or that is not finite: plainly,

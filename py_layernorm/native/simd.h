@@ -103,6 +103,38 @@ INLINE void widen(Vec<float> v, Doubles out[2]) {
 }
 INLINE void widen(Vec<double> v, Doubles out[1]) { out[0] = v; }
 
+// kDoubles lanes to memory as E, and from there.
+typedef float HalfFloats __attribute__((vector_size(kBytes / 2)));
+INLINE void narrow(float* p, Doubles v) {
+  const HalfFloats half = __builtin_convertvector(v, HalfFloats);
+  std::memcpy(p, &half, sizeof half);
+}
+INLINE void narrow(double* p, Doubles v) { std::memcpy(p, &v, sizeof v); }
+INLINE Doubles widen_half(const float* p) {
+  return __builtin_convertvector(load_bits<HalfFloats>(p), Doubles);
+}
+INLINE Doubles widen_half(const double* p) { return load_bits<Doubles>(p); }
+
+// By intrinsics: GCC has no other way to say it of a vector.
+INLINE Doubles square_root(Doubles v) {
+#if defined(__AVX512F__)
+  return (Doubles)_mm512_sqrt_pd((__m512d)v);
+#elif defined(__AVX2__)
+  return (Doubles)_mm256_sqrt_pd((__m256d)v);
+#elif defined(__SSE2__)
+  return (Doubles)_mm_sqrt_pd((__m128d)v);
+#else
+  for (int l = 0; l < kDoubles; ++l) v[l] = __builtin_sqrt(v[l]);
+  return v;
+#endif
+}
+INLINE double square_root(double v) { return __builtin_sqrt(v); }
+
+INLINE bool all_of(Mask<double> mask) {
+  for (int l = 1; l < kDoubles; ++l) mask[0] &= mask[l];
+  return mask[0] != 0;
+}
+
 // total[0..lanes) += v.
 template <class E>
 INLINE void add_lanes(double* total, Vec<E> v) {

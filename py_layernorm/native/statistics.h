@@ -16,35 +16,47 @@ struct Row {
   C m, r, cr;
 };
 
+// m is the mean rounded, whatever was subtracted to get the sums: so a constant row's xhat is 0.
 template <class C>
 INLINE Row<C> row_of(double mean, double rstd) {
   const C m = static_cast<C>(mean);
-  const C c = static_cast<C>(mean - static_cast<double>(m));
-  const C r = static_cast<C>(rstd);
-  return {m, r, c * r};
+  const double c = mean - static_cast<double>(m);
+  return {m, static_cast<C>(rstd), static_cast<C>(c * rstd)};
 }
 
 // Whether C can hold the squares of a row of this spread, which is d^2's mean plus epsilon; not so
-// for NaN.
-INLINE bool in_range(float, double spread) { return spread >= 1e-30 && spread <= 1e38; }
-INLINE bool in_range(double, double spread) { return spread >= 1e-280 && spread <= 1e300; }
+// for NaN. Of a double, or of a vector of them.
+template <class D>
+INLINE auto in_range(float, D spread) {
+  return (spread >= 1e-30) & (spread <= 1e38);
+}
+template <class D>
+INLINE auto in_range(double, D spread) {
+  return (spread >= 1e-280) & (spread <= 1e300);
+}
 
 // The same, told from rstd.
 INLINE bool rstd_in_range(float, double rstd) { return rstd >= 1e-36 && rstd <= 1e36; }
 INLINE bool rstd_in_range(double, double rstd) { return rstd >= 1e-280 && rstd <= 1e280; }
 
-// mean and rstd of a row from the sums of d = x - m and of d^2. Gives its spread: unless that is in
-// range, the row is to be done again by normalise_in_double.
-template <class C>
-INLINE double statistics_of(C m, double sum_d, double sum_d2, double n, double epsilon,
-                            double* mean, double* rstd) {
-  const double c = sum_d / n;
-  const double d2 = sum_d2 / n;
-  const double var = d2 - c * c;
-  *mean = m + c;
-  *rstd = 1 / __builtin_sqrt((var < 0 ? 0 : var) + epsilon);
-  return d2 + epsilon;
+// A row, or a vector of them, from the sums of d = x - m and of d^2: its mean is m + c. Unless the
+// spread is in range, the row is to be done again by normalise_in_double.
+template <class D>
+struct Statistics {
+  D c, rstd, spread;
+};
+template <class D>
+INLINE Statistics<D> statistics_of(D sum_d, D sum_d2, double one_nth, double epsilon) {
+  const D c = sum_d * one_nth;
+  const D d2 = sum_d2 * one_nth;
+  const D var = d2 - c * c;
+  return {c, 1 / square_root((var < 0 ? D{} : var) + epsilon), d2 + epsilon};
 }
+
+// Rows that are done side by side: so that they share what is read of gamma and beta, one row's
+// sums are on their way while the next row is read, and the sums are added crosswise.
+template <class C>
+constexpr int kTogether = kLanes<C> < 4 ? kLanes<C> : 4;
 
 // What stands in for gamma or beta where there is none: a chunk of ones, or of zeros.
 template <class C>
