@@ -37,15 +37,32 @@ INLINE Vec<double> load(const double* p) { return load_bits<Vec<double>>(p); }
 INLINE void store(float* p, Vec<float> v) { std::memcpy(p, &v, sizeof v); }
 INLINE void store(double* p, Vec<double> v) { std::memcpy(p, &v, sizeof v); }
 
-// A bfloat16 is the upper half of a float.
-INLINE Vec<float> load(const bfloat16* p) {
-  return floats_of(__builtin_convertvector(load_bits<Halves>(p), Words) << 16);
+// 16-bit integers from and to the low halves of 32-bit ones. By intrinsics where there is one: GCC
+// widens in two halves.
+INLINE Words widen(Halves h) {
+#if defined(__AVX512F__)
+  return (Words)_mm512_cvtepu16_epi32((__m256i)h);
+#elif defined(__AVX2__)
+  return (Words)_mm256_cvtepu16_epi32((__m128i)h);
+#else
+  return __builtin_convertvector(h, Words);
+#endif
 }
+INLINE Halves narrow(Words w) {
+#if defined(__AVX512F__)
+  return (Halves)_mm512_cvtepi32_epi16((__m512i)w);
+#else
+  return __builtin_convertvector(w, Halves);
+#endif
+}
+
+// A bfloat16 is the upper half of a float.
+INLINE Vec<float> load(const bfloat16* p) { return floats_of(widen(load_bits<Halves>(p)) << 16); }
 INLINE void store(bfloat16* p, Vec<float> v) {
   const Words w = bits_of(v);
   const Words even = w + 0x7fff + ((w >> 16) & 1);
   const Words rounded = v == v ? even : (w | 0x400000);  // a NaN stays one
-  const Halves h = __builtin_convertvector(rounded >> 16, Halves);
+  const Halves h = narrow(rounded >> 16);
   std::memcpy(p, &h, sizeof h);
 }
 
@@ -69,7 +86,7 @@ INLINE void store(float16* p, Vec<float> v) {
 // Without an instruction for it: exponent and mantissa are moved to their places in a float, and
 // one multiplication by a power of two mends the exponent's bias, subnormals included.
 INLINE Vec<float> load(const float16* p) {
-  const Words h = __builtin_convertvector(load_bits<Halves>(p), Words);
+  const Words h = widen(load_bits<Halves>(p));
   const Words sign = (h & 0x8000) << 16;
   const Vec<float> small = floats_of((h & 0x7fff) << 13) * 0x1p112f;
   const Words magnitude = bits_of(small);
@@ -86,7 +103,7 @@ INLINE void store(float16* p, Vec<float> v) {
   const Words finite = magnitude < (113u << 23) ? subnormal : normal;
   const Words infinite = magnitude > 0x7f800000 ? Words{} + 0x7e00 : Words{} + 0x7c00;
   const Words h = (magnitude >= 0x477ff000 ? infinite : finite) | ((w >> 16) & 0x8000);
-  const Halves out = __builtin_convertvector(h, Halves);
+  const Halves out = narrow(h);
   std::memcpy(p, &out, sizeof out);
 }
 #endif
