@@ -8,8 +8,10 @@ import functools
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -185,6 +187,73 @@ def other_axes(library) -> Iterator[Row]:
         yield from compare(section, name, "copy", pair, ours, pair.copy(), 1.7)
 
 
+# As CMakeLists.txt compiles the kernel.
+FLAGS = "-std=c++17 -O3 -DNDEBUG -fPIC -shared -fno-math-errno -fno-trapping-math -ffp-contract=fast"
+ISA_FLAGS = {
+    "avx512": "-mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c",
+    "avx2": "-mavx2 -mfma -mf16c",
+    "baseline": "",
+}
+
+
+def plain_algorithm(isa: str) -> ctypes.CDLL | None:
+    """plain.cc, compiled for the instruction set in use; None where there is no compiler."""
+    compiler = shutil.which("c++")
+    if not compiler:
+        print("  no C++ compiler: no row for the plain algorithm", file=sys.stderr)
+        return None
+    here = Path(__file__).parent
+    with tempfile.TemporaryDirectory() as folder:
+        library = Path(folder) / "plain.so"
+        subprocess.run(
+            [compiler, *FLAGS.split(), *ISA_FLAGS[isa].split(), f"-DISA={isa}",
+             f"-I{here.parent / 'py_layernorm' / 'native'}", here / "plain.cc", "-o", library],
+            check=True,
+        )  # fmt: skip
+        return ctypes.CDLL(str(library))
+
+
+def cost_of_accuracy(library) -> Iterator[Row]:
+    """By one thread each, in cache and out of it."""
+    alone = load("")
+    alone.py_layernorm_set_threads(1)
+    plain = plain_algorithm(alone.py_layernorm_isa().decode())
+    if plain is None:
+        return
+    for rows, n in ((64, 768), (256, 1024), (4096, 768)):
+        pair = Pair(alone, rows, n)
+        mean, rstd = torch.empty(2, rows)
+        tensors = [pair.x, pair.gamma, pair.beta], [pair.y, mean, rstd]
+        reads, writes = ([ctypes.c_void_p(t.data_ptr()) for t in group] for group in tensors)
+        theirs = functools.partial(
+            plain.plain_forward, ctypes.c_int64(rows), ctypes.c_int64(n), *reads,
+            ctypes.c_float(1e-3), *writes,
+        )  # fmt: skip
+        yield from compare(
+            "kernel: what accuracy costs", f"({rows}, {n}) forward", "the plain algorithm", pair,
+            pair.ours_forward(), theirs, 1.15,
+        )  # fmt: skip
+
+
+def growth(library) -> Iterator[Row]:
+    """Time per element beside the best of all sizes."""
+    section = "kernel: growth, per element"
+    if not all(word in section for word in WANTED):
+        return
+    sizes = {}
+    for rows in (13, 130, 1300, 13_000, 130_000):  # 1e4 to 1e8 elements
+        pair = Pair(library, rows, 768)
+        call = repeated(pair.ours_forward(), pair.calls)
+        a, _, _ = paired(call, call)
+        sizes[rows] = a / pair.calls / (rows * 768)
+    best = min(sizes.values())
+    for rows, value in sizes.items():
+        yield Row(
+            section, f"{rows * 768:.0e} elements, rows of 768",
+            "the best of these", best * 1e9, value * 1e9, value / best, 2.0, "ns",
+        )  # fmt: skip
+
+
 def instruction_sets(library) -> Iterator[Row]:
     for isa in ("avx2", "baseline"):
         other = load(isa)
@@ -227,7 +296,10 @@ def rows() -> Iterator[Row]:
     torch.set_num_threads(THREADS)
     library = load()
     with torch.no_grad():
-        for part in (last_axis, half_precision, other_axes, instruction_sets, busy_processor):
+        for part in (
+            last_axis, half_precision, other_axes, cost_of_accuracy, growth, instruction_sets,
+            busy_processor,
+        ):  # fmt: skip
             yield from part(library)
 
 
