@@ -188,7 +188,9 @@ def other_axes(library) -> Iterator[Row]:
 
 
 # As CMakeLists.txt compiles the kernel.
-FLAGS = "-std=c++17 -O3 -DNDEBUG -fPIC -shared -fno-math-errno -fno-trapping-math -ffp-contract=fast"
+FLAGS = (
+    "-std=c++17 -O3 -DNDEBUG -fPIC -shared -fno-math-errno -fno-trapping-math -ffp-contract=fast"
+)
 ISA_FLAGS = {
     "avx512": "-mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c",
     "avx2": "-mavx2 -mfma -mf16c",
