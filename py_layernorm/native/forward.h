@@ -163,6 +163,7 @@ void forward_short(const Forward& f, int64_t begin, int64_t end) {
       for (int v = 0; v < kVectors; ++v) {
         V d = load(x + v * kWidth, in_use(v)) - splat(*mean);
         if (v == kLast) d = first_lanes<C>(d, left);
+        __builtin_prefetch(x + kWidth * n + v * kWidth);  // the next group's
         total += d;
         total2 += d * d;
       }
