@@ -161,15 +161,7 @@ def r_findings() -> Iterator[Finding]:
         return
     yield Finding("R", f"{found['R']}, {rscript}")
     yield reticulate_finding(found.get("reticulate"))
-    if "layernorm" in found:
-        yield Finding("layernorm (R)", found["layernorm"])
-    else:
-        yield Finding(
-            "layernorm (R)",
-            "not found",
-            "the R package layernorm is not installed",
-            "R CMD INSTALL r_package",
-        )
+    yield layernorm_finding(found.get("layernorm"))
     if "keras3" in found:
         yield Finding("keras3 (R)", found["keras3"])
     if "python" in found:
@@ -191,6 +183,13 @@ def reticulate_finding(version: str | None) -> Finding:
     if tuple(int(part) for part in version.replace("-", ".").split(".")[:2]) < RETICULATE:
         return Finding("reticulate (R)", version, f"reticulate is older than {needed}", install)
     return Finding("reticulate (R)", version)
+
+
+def layernorm_finding(version: str | None) -> Finding:
+    if version is None:
+        problem = "the R package layernorm is not installed"
+        return Finding("layernorm (R)", "not found", problem, "R CMD INSTALL r_package")
+    return Finding("layernorm (R)", version)
 
 
 def findings(r: bool = True) -> list[Finding]:
