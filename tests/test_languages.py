@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import calls
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ SCRIPT = Path(__file__).with_name("calls.R")
 TABLE = calls.table("")
 every_call = pytest.mark.parametrize("call", TABLE, ids=[call["id"] for call in TABLE])
 MODELS = [call for call in TABLE if call["function"] == "model"]
+every_model = pytest.mark.parametrize("call", MODELS, ids=[call["id"] for call in MODELS])
 
 
 @pytest.fixture(scope="module")
@@ -105,20 +107,43 @@ def test_the_table_holds_successes_and_failures(results):
     assert set(failed) == {call["id"] for call in calls.wrong_calls()}
 
 
-@pytest.mark.parametrize("call", MODELS, ids=[call["id"] for call in MODELS])
+def config_in(file):
+    """A saved model's configuration but for the addresses in it."""
+
+    def without_addresses(found):
+        return {name: value for name, value in found.items() if name != "shared_object_id"}
+
+    text = zipfile.ZipFile(file).read("config.json")
+    return json.loads(text, object_hook=without_addresses)
+
+
+def weights_in(file):
+    """The names, shapes and bytes of a saved model's weights."""
+    found = {}
+
+    def note(name, item):
+        if isinstance(item, h5py.Dataset):
+            found[name] = (item.shape, item[()].tobytes())
+
+    with zipfile.ZipFile(file) as archive, h5py.File(archive.open("model.weights.h5")) as weights:
+        weights.visititems(note)
+    return found
+
+
+@every_model
 def test_files_are_the_same(call, results, folders):
     files = [folders[way] / Path(call["file"]).name for way in results]
-    configs = [json.loads(zipfile.ZipFile(file).read("config.json")) for file in files]
+    configs = [config_in(file) for file in files]
     assert all(config == configs[0] for config in configs)
-    models = [keras.models.load_model(file) for file in files]
-    x, expected = calls.array(call["object"]), results["python"][call["id"]]
-    for model in models:
-        assert plain(calls.encode(model(x))) == expected
-        for weight, first in zip(model.weights, models[0].weights, strict=True):
-            np.testing.assert_array_equal(weight, first)
+    weights = [weights_in(file) for file in files]
+    assert len(weights[0]) >= 4
+    assert all(found == weights[0] for found in weights)
 
 
-@pytest.mark.parametrize("call", MODELS, ids=[call["id"] for call in MODELS])
-def test_r_loads_what_python_saved(call, results):
+@every_model
+def test_each_loads_what_the_other_saved(call, results, folders):
+    saved_by_r = keras.models.load_model(folders["r"] / Path(call["file"]).name)
+    y = plain(calls.encode(saved_by_r(calls.array(call["object"]))))
+    assert y == results["python"][call["id"]]
     for way in ("r", "within"):
         assert results[way][f"load {call['id']}"] == results["python"][call["id"]]
