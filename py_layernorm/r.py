@@ -4,7 +4,6 @@ import atexit
 import contextlib
 import ctypes
 import functools
-import importlib.util
 import os
 import platform
 import shutil
@@ -266,9 +265,7 @@ def _import_rpy2() -> Any:
             "R was not found: there is no R on PATH, and R_HOME is not set. "
             "Install it (Debian, Ubuntu: apt-get install r-base)."
         )
-    # The mode without a compiled module prints nothing to stderr; rpy2 reads this when imported.
-    if "rpy2.rinterface" not in sys.modules and importlib.util.find_spec("_rinterface_cffi_abi"):
-        os.environ.setdefault("RPY2_CFFI_MODE", "ABI")
+    os.environ.update(doctor.rpy2_mode())  # read when rpy2 is imported
     try:
         import rpy2.rinterface
     except ModuleNotFoundError as error:

@@ -39,6 +39,8 @@ shell = InteractiveShell.instance()
 def cell(code):
     shell.run_cell(code).raise_error()
 
+import warnings
+warnings.filterwarnings("ignore", "The Python package `pandas` is strongly recommended")
 cell("%load_ext rpy2.ipython")
 cell("import keras, numpy\\n"
      "from py_layernorm.r import layernorm_r\\n"
