@@ -108,9 +108,7 @@ def _package() -> RPackage:
     with _undisturbed():
         session = _Session(_start_r())
     session.register()
-    return RPackage(
-        **{name: session.function(name, f) for name, f in session.named("exports")().items()}
-    )
+    return RPackage(**session.functions())
 
 
 class _Session:
@@ -167,11 +165,11 @@ class _Session:
             raise RError(outcome["error"], tuple(outcome["r_class"]))
         return outcome["value"]
 
-    def named(self, name: str) -> Any:
-        return lambda: dict(zip((r := self._r[name]()).names, r, strict=True))
+    def functions(self) -> dict[str, Callable[..., Any]]:
+        """The functions that the R package exports, as Python functions."""
+        return {name: self._function(name, f) for name, f in _by_name(self._r["exports"]()).items()}
 
-    def function(self, name: str, closure: Any) -> Callable[..., Any]:
-        """An R function as a Python function."""
+    def _function(self, name: str, closure: Any) -> Callable[..., Any]:
 
         def function(*args: Any, **kwargs: Any) -> Any:
             return self.call(closure, args, kwargs)
@@ -182,7 +180,7 @@ class _Session:
         return function
 
     def register(self) -> None:
-        """Have rpy2 convert Keras objects: the converters that there are, and those made of them."""
+        """Teach rpy2's converters Keras objects: those in use, and those yet to be made of them."""
         from rpy2.robjects import conversion, default_converter
 
         converters = [default_converter, conversion.get_conversion()]
@@ -249,17 +247,20 @@ def _start_r() -> dict[str, Any]:
     rinterface = _import_rpy2()
     rinterface.initr()
     code = Path(__file__).with_name("r.R").read_text()
-    found = rinterface.baseenv["eval"](rinterface.parse(code))
-    functions = dict(zip(found.names, found, strict=True))
+    functions = _by_name(rinterface.baseenv["eval"](rinterface.parse(code)))
     _end_r_at_exit(rinterface, functions)
     return functions
 
 
+def _by_name(r_list: Any) -> dict[str, Any]:
+    return dict(zip(r_list.names, r_list, strict=True))
+
+
 def _import_rpy2() -> Any:
     """rpy2.rinterface, or one error that says what is missing."""
-    if f"PID={os.getpid()}" in os.environ.get("R_SESSION_INITIALIZED", "").split(":"):
-        if "rpy2.rinterface" not in sys.modules:
-            raise RuntimeError("R has started this Python: call the R package there, in R.")
+    session = os.environ.get("R_SESSION_INITIALIZED", "").split(":")
+    if f"PID={os.getpid()}" in session and "rpy2.rinterface" not in sys.modules:
+        raise RuntimeError("R has started this Python: call the R package there, in R.")
     if not (os.environ.get("R_HOME") or shutil.which("R")):
         raise RuntimeError(
             "R was not found: there is no R on PATH, and R_HOME is not set. "

@@ -4,14 +4,12 @@ import os
 import signal
 import sys
 import threading
-import warnings
 
 import keras
 import numpy as np
 import pytest
 
 import py_layernorm
-from py_layernorm import doctor
 from py_layernorm import r as r_module
 from py_layernorm.r import RError, layernorm_r
 

@@ -5,8 +5,10 @@ import subprocess
 import sys
 
 import pytest
+from test_readme import blocks
 
-# Everything that these processes run before they end.
+# What these processes run before they end. The last finalizer is that of reticulate 1.43 and newer,
+# for which rpy2 would wait for ever.
 BEGIN = """
 import os, sys
 {first}
@@ -17,13 +19,15 @@ robjects.r('''
   pdf("plot.pdf")
   plot(1)
   reg.finalizer(environment(), function(e) cat("finalized", file = "finalizer"), onexit = TRUE)
+  reg.finalizer(globalenv(), function(e) reticulate:::py_allow_threads_impl(FALSE), onexit = TRUE)
   .Last <- function() cat("last", file = "last")
 ''')
 print(robjects.r("tempdir()")[0])
 """
 
-# R's packages are missing at first; R starts within a notebook's shell that knows rpy2's magic.
+# R's packages are missing at first; then the guide's cells are run, with R started between them.
 LATE = """
+os.environ.pop("RPY2_CFFI_MODE", None)
 libraries = os.environ.pop("R_LIBS")
 from py_layernorm.r import layernorm_r
 try:
@@ -36,26 +40,17 @@ rpy2.rinterface.baseenv[".libPaths"](rpy2.rinterface.StrSexpVector(libraries.spl
 
 from IPython.core.interactiveshell import InteractiveShell
 shell = InteractiveShell.instance()
-def cell(code):
-    shell.run_cell(code).raise_error()
-
 import warnings
 warnings.filterwarnings("ignore", "The Python package `pandas` is strongly recommended")
-cell("%load_ext rpy2.ipython")
-cell("import keras, numpy\\n"
-     "from py_layernorm.r import layernorm_r\\n"
-     "layernorm_r()\\n"
-     "model = keras.Sequential([keras.Input((4,))])\\n"
-     "x = numpy.ones((2, 4))")
-cell("%%R -i model -i x -o same -o y\\n"
-     "library(layernorm)\\n"
-     "same <- model |> layer_layer_normalization(axis = -1, name = 'norm')\\n"
-     "y <- layer_norm(x)")
+load, cell = {cells!r}
+before = "import keras; from py_layernorm.r import layernorm_r; layernorm_r()"
+model = "model = keras.Sequential([keras.Input((4,))])"
+for code in (load, before, model, cell):
+    shell.run_cell(code).raise_error()
 found = shell.user_ns
-assert found["same"] is found["model"]
-assert [layer.name for layer in found["model"].layers] == ["norm"]
-assert found["y"].shape == (2, 4)
-"""
+assert found["longer"] is found["model"]
+assert len(found["model"].layers) == 1
+""".format(cells=blocks("docs/guide.md", "ipython"))
 
 # rpy2 was there first, with an own handler of Ctrl-C.
 EARLY = """
