@@ -222,19 +222,21 @@ def _undisturbed() -> Iterator[None]:
     """Undo what R and reticulate change in the Python that they find running.
 
     reticulate takes over Ctrl-C, puts the working directory before all modules, and with uv on the
-    machine asks the network whether this Python holds what R packages require.
+    machine asks the network whether this Python holds what R packages require. rpy2 has programs
+    started from here look for libraries in R's folders, where another libpython may lie.
     """
     handler, path = signal.getsignal(signal.SIGINT), list(sys.path)
     check = "RETICULATE_CHECK_REQUIRED_PACKAGES"
-    before = os.environ.get(check)
+    variables = {name: os.environ.get(name) for name in (check, "LD_LIBRARY_PATH")}
     os.environ[check] = "false"
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[check]
-        else:
-            os.environ[check] = before
+        for name, value in variables.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
         if handler is not None:
             signal.signal(signal.SIGINT, handler)
         if "" not in path and "" in sys.path:

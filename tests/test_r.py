@@ -185,11 +185,13 @@ def test_what_reticulate_changes_is_changed_back(monkeypatch):
                 assert os.environ[check] == "false"
                 sys.path[:] = ["", "/somewhere", "/reticulate"]
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
+                monkeypatch.setenv("LD_LIBRARY_PATH", "/of/r")
             assert signal.getsignal(signal.SIGINT) is handler
         finally:
             signal.signal(signal.SIGINT, old)
         assert sys.path == ["/somewhere", "/reticulate"]
         assert os.environ.get(check) == before
+        assert os.environ.get("LD_LIBRARY_PATH") != "/of/r"
 
 
 def test_without_rpy2(monkeypatch):
