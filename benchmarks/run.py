@@ -1,7 +1,7 @@
 """`make bench`: every row beside what people would use instead, printed, and written as JSON.
 
 python benchmarks/run.py [section ...]      sections: kernel, layers, memory, models,
-                                                portable, accuracy, r
+                                                portable, accuracy, r, rpy2
 """
 
 import json
@@ -16,6 +16,7 @@ import layers
 import memory
 import models
 import plot
+import r_in_python
 from rows import Row, table
 
 HERE = Path(__file__).parent
@@ -58,6 +59,7 @@ SECTIONS: dict[str, Callable[[], Iterator[Row]]] = {
     "portable": layers.portable_rows,
     "accuracy": accuracy.rows,
     "r": r_rows,
+    "rpy2": r_in_python.rows,
 }
 
 

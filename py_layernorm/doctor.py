@@ -5,6 +5,7 @@ Imports neither Keras nor NumPy at the top: it has to run where they are missing
 
 import argparse
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import shutil
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-PACKAGES = ("numpy", "keras", "tensorflow", "jax", "torch", "rpy2")
+PACKAGES = ("numpy", "keras", "tensorflow", "jax", "torch")
 RETICULATE = (1, 41)
 SELF_CHECK_LIMIT = 1e-5  # of the largest value; float32 against float64, rows at offset 1e4
 
@@ -29,6 +30,8 @@ if (nzchar(system.file(package = "reticulate"))) {
   say("python", if (is.list(config)) config$python else "")
 }
 """
+
+RPY2_PROBE = "import rpy2.rinterface as r; r.initr(); print(r.baseenv['R.version.string'][0])"
 
 
 @dataclass
@@ -161,17 +164,10 @@ def r_findings() -> Iterator[Finding]:
         return
     yield Finding("R", f"{found['R']}, {rscript}")
     yield reticulate_finding(found.get("reticulate"))
-    if "layernorm" in found:
-        yield Finding("layernorm (R)", found["layernorm"])
-    else:
-        yield Finding(
-            "layernorm (R)",
-            "not found",
-            "the R package layernorm is not installed",
-            "R CMD INSTALL r_package",
-        )
+    yield layernorm_finding(found.get("layernorm"))
     if "keras3" in found:
         yield Finding("keras3 (R)", found["keras3"])
+    yield rpy2_finding()
     if "python" in found:
         python = found["python"].strip() or "none chosen: it would make an environment of its own"
         same = Path(python).absolute() == Path(sys.executable).absolute()
@@ -191,6 +187,46 @@ def reticulate_finding(version: str | None) -> Finding:
     if tuple(int(part) for part in version.replace("-", ".").split(".")[:2]) < RETICULATE:
         return Finding("reticulate (R)", version, f"reticulate is older than {needed}", install)
     return Finding("reticulate (R)", version)
+
+
+def layernorm_finding(version: str | None) -> Finding:
+    if version is None:
+        problem = "the R package layernorm is not installed"
+        return Finding("layernorm (R)", "not found", problem, "R CMD INSTALL r_package")
+    return Finding("layernorm (R)", version)
+
+
+def rpy2_finding() -> Finding:
+    """Whether rpy2 is there and starts R, in a process of its own."""
+    try:
+        version = importlib.metadata.version("rpy2")
+    except importlib.metadata.PackageNotFoundError:
+        install = pip_install('"py-layernorm[r]"')
+        return Finding("rpy2", f"not found; needed only for R within Python ({install})")
+    try:
+        probe = subprocess.run(
+            [sys.executable, "-c", RPY2_PROBE],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+            env={**os.environ, **rpy2_mode()},
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        said = getattr(error, "stderr", None) or str(error)
+        reason = str(said).strip().splitlines()[-1]
+        problem = f"rpy2 cannot start R: {reason}"
+        return Finding("rpy2", version, problem, f"{sys.executable} -m rpy2.situation")
+    return Finding("rpy2", f"{version}, starts {probe.stdout.strip()}")
+
+
+def rpy2_mode() -> dict[str, str]:
+    """The environment that rpy2 is to be imported in: without its compiled module if it can be.
+
+    That one writes to stderr of what R calls and rpy2 has not defined.
+    """
+    possible = importlib.util.find_spec("_rinterface_cffi_abi")
+    return {"RPY2_CFFI_MODE": "ABI"} if possible and "RPY2_CFFI_MODE" not in os.environ else {}
 
 
 def findings(r: bool = True) -> list[Finding]:

@@ -59,6 +59,7 @@ def test_r_is_reported_as_it_is():
     assert found["layernorm (R)"].value == py_layernorm.__version__
     # The tests' own R is bound to this Python by RETICULATE_PYTHON.
     assert found["reticulate's Python"].value == f"{sys.executable} (this one)"
+    assert "starts R version" in found["rpy2"].value
 
 
 def test_another_python_for_reticulate(monkeypatch):
@@ -93,6 +94,31 @@ def test_r_that_does_not_run(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     (finding,) = doctor.r_findings()
     assert "no such library" in finding.problem
+
+
+def test_rpy2_is_there_and_starts_r():
+    finding = doctor.rpy2_finding()
+    assert finding.value.startswith(importlib.metadata.version("rpy2") + ", starts R version ")
+    assert not finding.problem
+
+
+def test_rpy2_is_not_there(monkeypatch):
+    def version(name):
+        raise importlib.metadata.PackageNotFoundError
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    finding = doctor.rpy2_finding()
+    assert finding.value.startswith("not found; needed only for R within Python")
+    assert f'{sys.executable} -m pip install "py-layernorm[r]"' in finding.value
+    assert not finding.problem
+
+
+def test_rpy2_that_does_not_start_r(monkeypatch, tmp_path):
+    monkeypatch.setenv("R_HOME", str(tmp_path))
+    finding = doctor.rpy2_finding()
+    assert finding.problem.startswith("rpy2 cannot start R: ")
+    assert "libR" in finding.problem
+    assert finding.remedy == f"{sys.executable} -m rpy2.situation"
 
 
 def fake_rscript(folder, script):

@@ -1,0 +1,81 @@
+# What r.py runs in the R that it starts: a list of functions. Objects cross between the languages
+# through `post` in r.py: reticulate passes them on by reference, and converts plain values.
+local(
+  {
+    # The version of a package, "" if it is not installed.
+    version <- function(package) {
+      found <- nzchar(system.file(package = package))
+      if (found) as.character(utils::packageVersion(package)) else ""
+    }
+
+    # Binds reticulate to the Python that runs, which was started as `program`. "", or why not.
+    bind <- function(program) {
+      tryCatch(
+        {
+          if (!reticulate::py_available()) mend_libpython(program)
+          module <- function(convert) reticulate::import("py_layernorm.r", convert = convert)
+          the$post <- module(TRUE)$post
+          the$as_is <- module(FALSE)$post
+          suppressPackageStartupMessages(loadNamespace("layernorm"))
+          ""
+        },
+        error = conditionMessage
+      )
+    }
+
+    # reticulate takes the file that holds Python's functions for a library. When that is the
+    # program itself, it can only load it by its full path, or when it is called "python".
+    mend_libpython <- function(program) {
+      name <- "main_process_python_info"
+      found <- utils::getFromNamespace(name, "reticulate")()
+      if (identical(found$libpython, program)) {
+        found$libpython <- NA_character_ # the program itself
+        utils::assignInNamespace(name, function() found, "reticulate")
+      }
+    }
+
+    take <- function() the$post$take()
+    take_as_is <- function() the$as_is$take()
+    give <- function(value) the$post$give(value)
+
+    # Gives what `.f(...)` comes to: its value, or how it failed; and its warnings.
+    call <- function(.f, ...) {
+      warnings <- list()
+      outcome <- withCallingHandlers(
+        tryCatch(
+          list(value = .f(...)),
+          interrupt = function(e) list(interrupt = TRUE),
+          python.builtin.BaseException = function(e) list(exception = e),
+          error = function(e) list(error = conditionMessage(e), r_class = as.list(class(e)))
+        ),
+        warning = function(w) {
+          warnings[[length(warnings) + 1]] <<- conditionMessage(w)
+          invokeRestart("muffleWarning")
+        }
+      )
+      give(c(outcome, list(warnings = warnings)))
+    }
+
+    # The functions that the R package exports, and how each is called.
+    exports <- function() {
+      names <- getNamespaceExports("layernorm")
+      Map(get, sort(names), list(asNamespace("layernorm")))
+    }
+    usage <- function(f) paste(trimws(utils::head(deparse(args(f)), -1)), collapse = " ")
+
+    # What R does at its own end, but for the finalizers.
+    finish <- function() {
+      last <- get0(".Last", globalenv(), mode = "function")
+      if (!is.null(last)) try(last(), silent = TRUE)
+      grDevices::graphics.off()
+    }
+    clean <- function() unlink(tempdir(), recursive = TRUE)
+
+    the <- environment()
+    mget(c(
+      "version", "bind", "take", "take_as_is", "give", "call", "exports", "usage", "finish",
+      "clean"
+    ))
+  },
+  envir = new.env(parent = baseenv())
+)
