@@ -5,7 +5,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-native lint doctor bench clean
+.PHONY: help setup demo test test-native fuzz lint doctor bench clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -25,6 +25,11 @@ test: ## run testthat and pytest; fails when either fails (sets up first)
 test-native: ## the C++ under the address, undefined and thread sanitizers and valgrind
 	@scripts/setup.sh
 	@scripts/test_native.sh
+
+fuzz: ## ten minutes of what nobody would pass, at the public functions and the op
+	@scripts/setup.sh
+	@mkdir -p build/fuzz
+	@scripts/run python tests/fuzz/fuzz.py -max_total_time=600 -artifact_prefix=build/fuzz/
 
 lint: ## check style and types: ruff, mypy, lintr (sets up first)
 	@scripts/setup.sh --lint
