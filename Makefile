@@ -5,10 +5,10 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-native fuzz lint doctor bench clean
+.PHONY: help setup demo test test-native test-interrupt fuzz lint doctor bench clean
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
 
 setup: ## install what the project needs; a second run does nothing
 	@scripts/setup.sh --report
@@ -25,6 +25,9 @@ test: ## run testthat and pytest; fails when either fails (sets up first)
 test-native: ## the C++ under the address, undefined and thread sanitizers and valgrind
 	@scripts/setup.sh
 	@scripts/test_native.sh
+
+test-interrupt: ## kill set-up and demo at many moments, in a copy; the next run must succeed
+	@scripts/test_interrupt.sh
 
 fuzz: ## ten minutes of what nobody would pass, at the public functions and the op
 	@scripts/setup.sh
