@@ -5,7 +5,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-native test-interrupt fuzz lint doctor bench clean
+.PHONY: help setup demo test test-native test-interrupt fuzz mutants lint doctor bench clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
@@ -33,6 +33,11 @@ fuzz: ## ten minutes of what nobody would pass, at the public functions and the 
 	@scripts/setup.sh
 	@mkdir -p build/fuzz
 	@scripts/run python tests/fuzz/fuzz.py -max_total_time=600 -artifact_prefix=build/fuzz/
+
+mutants: ## put single-line faults into a copy; a test must catch each
+	@scripts/setup.sh
+	@command -v cmake >/dev/null || scripts/run python -m pip install --quiet cmake
+	@scripts/run python tests/mutants/run.py
 
 lint: ## check style and types: ruff, mypy, lintr (sets up first)
 	@scripts/setup.sh --lint
