@@ -266,7 +266,13 @@ def gradient_op(source):
 
 
 # Inputs long enough for a whole call from the start.
-OPTIONS = ("-print_final_stats=1", "-rss_limit_mb=8192", "-len_control=0", "-max_len=300")
+OPTIONS = (
+    "-print_final_stats=1",
+    "-rss_limit_mb=8192",
+    "-len_control=0",
+    "-max_len=300",
+    "-reduce_inputs=0",
+)
 TARGETS = (function, layer, others, op, gradient_op, op, gradient_op)
 
 
