@@ -55,7 +55,7 @@ NATIVE = [
      "void forget_pool() { the_pool.store(nullptr); }", "void forget_pool() {}", KERNEL),
 ]  # fmt: skip
 
-VALUES = "tests/test_engines.py"
+VALUES = "tests/test_values.py"
 ARGUMENTS = "tests/test_arguments.py"
 
 PYTHON = [
@@ -80,7 +80,7 @@ PYTHON = [
      "math.isfinite(value) and value >= 0", "math.isfinite(value) and value >= -9", ARGUMENTS),
     ("epsilon=None not squared", "checks.py",
      "return float(keras.backend.epsilon()) ** 2", "return float(keras.backend.epsilon())",
-     "tests/test_arguments.py tests/test_values.py tests/test_seeds.py"),
+     VALUES),
     ("trainable ignored", "layer.py",
      'trainable=checks.flag(trainable, "trainable"),', "trainable=True,",
      "tests/test_arguments.py tests/test_files.py"),
