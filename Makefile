@@ -5,10 +5,10 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test lint doctor bench clean
+.PHONY: help setup demo test test-native test-interrupt fuzz mutants lint doctor bench clean
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
 
 setup: ## install what the project needs; a second run does nothing
 	@scripts/setup.sh --report
@@ -21,6 +21,23 @@ demo: ## train in R on real data, load the model in Python, compare (sets up fir
 test: ## run testthat and pytest; fails when either fails (sets up first)
 	@scripts/setup.sh
 	@scripts/test.sh
+
+test-native: ## the C++ under the address, undefined and thread sanitizers and valgrind
+	@scripts/setup.sh
+	@scripts/test_native.sh
+
+test-interrupt: ## kill set-up and demo at many moments, in a copy; the next run must succeed
+	@scripts/test_interrupt.sh
+
+fuzz: ## ten minutes of what nobody would pass, at the public functions and the op
+	@scripts/setup.sh
+	@mkdir -p build/fuzz
+	@scripts/run python tests/fuzz/fuzz.py -max_total_time=600 -artifact_prefix=build/fuzz/
+
+mutants: ## put single-line faults into a copy; a test must catch each
+	@scripts/setup.sh
+	@command -v cmake >/dev/null || scripts/run python -m pip install --quiet cmake
+	@scripts/run python tests/mutants/run.py
 
 lint: ## check style and types: ruff, mypy, lintr (sets up first)
 	@scripts/setup.sh --lint

@@ -160,16 +160,18 @@ def _change(
             changing.append(layer)
         elif why:
             report.left[layer.path] = why
-    before = [(layer, type(layer)) for layer in changing]
+    functions = ("train_function", "test_function", "predict_function")
+    models = [part for part in layers if isinstance(part, keras.Model)] if changing else []
+    before = [(layer, "__class__", type(layer)) for layer in changing]
+    before += [(part, name, getattr(part, name)) for part in models for name in functions]
     try:
         for layer in changing:
             layer.__class__ = wanted
             report.changed.append(layer.path)
-    except BaseException:
-        for layer, its_class in before:
-            layer.__class__ = its_class
-        raise
-    for part in layers:
-        if changing and isinstance(part, keras.Model):
+        for part in models:
             part.train_function = part.test_function = part.predict_function = None
+    except BaseException:
+        for part, name, value in before:
+            setattr(part, name, value)
+        raise
     return report

@@ -20,10 +20,16 @@ INPUT_DTYPES = (
 
 def received(name: str, value: object) -> str:
     """`Received: axis=1.5 (float)`, the end of every message; long values are cut."""
-    text = repr(value)
-    if len(text) > 200:
-        text = text[:200] + "..."
-    return f"Received: {name}={text} ({type(value).__name__})"
+    return f"Received: {name}={cut(value)} ({type(value).__name__})"
+
+
+def cut(value: object) -> str:
+    """The text of a value, at most 200 characters of it."""
+    try:
+        text = repr(value)
+    except Exception:  # an int of 5,000 digits, which Python does not print, or a faulty class
+        text = "a value that has no text"
+    return text if len(text) <= 200 else text[:200] + "..."
 
 
 def _is_int(value: object) -> bool:
@@ -58,18 +64,18 @@ def resolve_axes(value: Axis, shape: Sequence[int | None], name: str = "axis") -
     rank = len(shape)
     axes = [value] if isinstance(value, int) else list(value)
     if rank == 0:
-        raise ValueError(f"an input of rank 0 has no axis. Received: {name}={value}")
+        raise ValueError(f"an input of rank 0 has no axis. Received: {name}={cut(value)}")
     for a in axes:
         if not -rank <= a < rank:
             raise ValueError(
                 f"{name} must lie between {-rank} and {rank - 1} for an input of rank {rank}. "
-                f"Received: {name}={value} with an input of shape {tuple(shape)}"
+                f"Received: {name}={cut(value)} with an input of shape {tuple(shape)}"
             )
     resolved = tuple(sorted(a % rank for a in axes))
     if len(set(resolved)) < len(resolved):
         raise ValueError(
             f"{name} must not name the same axis twice. "
-            f"Received: {name}={value} with an input of shape {tuple(shape)}"
+            f"Received: {name}={cut(value)} with an input of shape {tuple(shape)}"
         )
     return resolved
 

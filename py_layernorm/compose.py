@@ -82,25 +82,28 @@ def _add(model: keras.Sequential, layer: keras.layers.Layer) -> None:
 
     Keras appends the layer, then builds the model; when the build fails, the layer stays and
     every later use of the model fails. It has no public way back: `pop()` builds anew, and so
-    changes what had been built. The three attributes that `Sequential.add` alters are put back.
+    changes what had been built. So all that is altered is put back, by a warning made an error too.
     """
-    layers, functional, built = list(model._layers), model._functional, model.built
+    layers = list(model._layers)
+    names = ("_functional", "built", "train_function", "test_function", "predict_function")
+    before = {name: getattr(model, name) for name in names}
     try:
         model.add(layer)
+        # Keras would go on with what it traced before: train, test and predict without the layer.
+        model.train_function = model.test_function = model.predict_function = None
+        if model.compiled:
+            warnings.warn(
+                f"'{model.name}' was compiled before '{layer.name}' was added: compile it again "
+                "before you train it, because its optimizer does not know the new weights.",
+                UserWarning,
+                stacklevel=4,
+            )
     except BaseException:
         model._layers.clear()  # a tracked list: clearing makes the model forget the layer's weights
         model._layers.extend(layers)
-        model._functional, model.built = functional, built
+        for name, value in before.items():
+            setattr(model, name, value)
         raise
-    # Keras would go on with what it traced before: train, test and predict without the layer.
-    model.train_function = model.test_function = model.predict_function = None
-    if model.compiled:
-        warnings.warn(
-            f"'{model.name}' was compiled before '{layer.name}' was added: compile it again before "
-            "you train it, because its optimizer does not know the new weights.",
-            UserWarning,
-            stacklevel=4,
-        )
 
 
 def layer_layer_normalization(

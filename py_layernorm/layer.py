@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+from keras import ops
 
 from py_layernorm import checks, engines, functional
 from py_layernorm.checks import Axis
@@ -192,6 +193,16 @@ class LayerNormalization(keras.layers.LayerNormalization):
             functional.check_param("gamma", self.gamma, param_axes, inputs.shape)
             functional.check_param("beta", self.beta, param_axes, inputs.shape)
         return keras.KerasTensor(self.compute_output_shape(inputs.shape), dtype=self.compute_dtype)
+
+    def load_own_variables(self, store: Any) -> None:
+        """All weights or none: Keras's own assigns `gamma` before it looks at `beta`."""
+        before = [(weight, ops.convert_to_numpy(weight)) for weight in self.weights]
+        try:
+            super().load_own_variables(store)
+        except BaseException:
+            for weight, value in before:
+                weight.assign(value)
+            raise
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()

@@ -36,11 +36,15 @@ attempt() {
   logged "$@" || explain "$what" "$*"
 }
 
+# Whether less than 50 MB are left. Some commands do not say so when they fail, python -m venv among
+# them.
+disk_is_full() { [ "$(df -kP "$root" | awk 'NR == 2 { print $4 }')" -lt 51200 ]; }
+
 # explain WHAT COMMAND: stops with the end of what the last logged command said.
 explain() {
   local output remedy="Mend what it says, then run the same command again."
   output=$(tail -n "+$log_start" "$log")
-  if grep -qiE 'no space left|disk quota' <<<"$output"; then
+  if disk_is_full || grep -qiE 'no space left|disk quota' <<<"$output"; then
     remedy="The disk is full. Make room (about 4 GB here: $root), then run the same command again."
   elif grep -qiE 'resolv|network is unreachable|timed out|connection (refused|reset|failed)|no route|failed to establish|could not connect' <<<"$output"; then
     remedy="The network did not answer. Check the connection (and any proxy), then run the same command again."

@@ -34,7 +34,7 @@ case $(r_version) in
   *) : >"$constraints" ;;
 esac
 
-extras=tensorflow,r,test
+extras=tensorflow,r,test,fuzz
 [ "$wanted" = test ] || extras=$extras,lint
 
 # rpy2 is built here in the mode that needs neither compiler nor headers, and not taken from

@@ -244,3 +244,9 @@ def test_use_engine_wants_a_known_name(name):
     with pytest.raises(ValueError, match=r"must be one of auto, fused, portable.*Received"):
         py_layernorm.use_engine(name)
     assert py_layernorm.engines.requested() == before
+
+
+def test_a_value_that_cannot_be_printed_is_still_an_error_that_names_the_argument():
+    for value in (10**5000, -(10**5000)):
+        with pytest.raises(ValueError, match=r"axis must lie between.*a value that has no text"):
+            py_layernorm.layer_norm(np.ones((2, 3)), axis=value)

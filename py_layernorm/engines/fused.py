@@ -8,38 +8,23 @@ import ctypes
 import functools
 import struct
 import sys
-from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
-import py_layernorm
 from py_layernorm import checks
-from py_layernorm.engines import portable
+from py_layernorm.engines import library, portable
 
 
 @functools.cache
 def load() -> Any:
     """The module of ops of the native library; an OSError or TensorFlow's own error if it fails."""
-    return tf.load_op_library(str(_folder() / "libpy_layernorm_op.so"))
-
-
-def _folder() -> Path:
-    """Where the native libraries are: inside the installed package, and nowhere else."""
-    # An editable install has two folders: the sources, and what was compiled.
-    folders = [Path(folder) / "native" for folder in py_layernorm.__path__]
-    for folder in folders:
-        if (folder / "libpy_layernorm_op.so").exists():
-            return folder
-    raise FileNotFoundError(
-        f"there is no native library in {folders[0]}: it was not compiled when py_layernorm was "
-        "installed"
-    )
+    return tf.load_op_library(str(library.folder() / library.OP))
 
 
 def kernel_description() -> str:
     """The instruction set and the number of threads that the native op uses, for the doctor."""
-    kernel = ctypes.CDLL(str(_folder() / "libpy_layernorm_kernel.so"))
+    kernel = ctypes.CDLL(str(library.folder() / library.KERNEL))
     kernel.py_layernorm_isa.restype = ctypes.c_char_p
     return f"{kernel.py_layernorm_isa().decode()}, threads: {kernel.py_layernorm_get_threads()}"
 

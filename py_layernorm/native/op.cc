@@ -85,8 +85,12 @@ bool read(TF_OpKernelConstruction* c, bool gradient, Attributes* a, const Status
 template <bool kGradient>
 void* create(TF_OpKernelConstruction* c) {
   const Status status(TF_NewStatus());
-  std::unique_ptr<Attributes> attributes(new Attributes);
-  if (read(c, kGradient, attributes.get(), status)) return attributes.release();
+  try {
+    std::unique_ptr<Attributes> attributes(new Attributes);
+    if (read(c, kGradient, attributes.get(), status)) return attributes.release();
+  } catch (const std::bad_alloc&) {
+    TF_SetStatus(status.get(), TF_RESOURCE_EXHAUSTED, "out of memory in layer normalisation");
+  }
   TF_OpKernelConstruction_Failure(c, status.get());
   return nullptr;
 }
@@ -105,10 +109,17 @@ bool geometry_of(const Attributes& a, const Shape& x, Geometry* g, const Status&
     return invalid(status, "the axes [" + std::to_string(a.axis_begin) + ", " +
                                std::to_string(a.axis_end) + ") are out of range for x of shape " +
                                text(x));
+  // Where one length is 0 the others may be of any size, and their product, too large for a
+  // tensor of weights or statistics, would end the process in TensorFlow.
+  const int64_t most = int64_t{1} << 59;  // whose bytes a size still holds
   for (int64_t axis = 0; axis < rank; ++axis) {
     int64_t& part = axis < a.axis_begin ? g->outer : axis < a.axis_end ? g->n : g->inner;
-    part *= x[axis];
+    if (__builtin_mul_overflow(part, x[axis], &part) || part > most)
+      return invalid(status, "x must have at most 2^59 rows of at most 2^59 elements. Received: x "
+                             "of shape " + text(x));
   }
+  if (g->inner > 0 && g->outer > most / g->inner)
+    return invalid(status, "x must have at most 2^59 rows. Received: x of shape " + text(x));
   g->normalised.assign(x.begin() + a.axis_begin, x.begin() + a.axis_end);
   return true;
 }

@@ -1,0 +1,308 @@
+"""Throws what nobody would pass at the public functions and at the op; `make fuzz` runs it.
+
+    scripts/run python tests/fuzz/fuzz.py -max_total_time=600      libFuzzer's options
+    scripts/run python tests/fuzz/fuzz.py build/fuzz/crash-...     one input again
+
+Each call must end in a right result or in an error of the documented kind: anything else, a dead
+process above all, is a finding. Whether a call is in order is decided here, apart from the checks
+of the library, so that accepting too much is a finding as well as crashing.
+"""
+
+import contextlib
+import os
+import sys
+
+import numpy as np
+
+TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+DTYPES = ("float32", "float64", "bfloat16", "float16", "int32", "bool", "complex64", "uint8")
+
+
+class Source:
+    """Values made of the fuzzer's bytes."""
+
+    def __init__(self, provider):
+        self.provider = provider
+
+    def integer(self, low, high):
+        return self.provider.ConsumeIntInRange(low, high)
+
+    def one_of(self, values):
+        return values[self.integer(0, len(values) - 1)]
+
+    def flag(self):
+        return self.provider.ConsumeBool()
+
+    def shape(self, most_rank=5):
+        # Lengths around those of vectors; rarely such as no memory holds.
+        lengths = (0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 33)
+        return [self.one_of(lengths) for _ in range(self.integer(0, most_rank))]
+
+    def array(self, dtype=None, shape=None):
+        import ml_dtypes
+
+        name = dtype or self.one_of(DTYPES)
+        shape = self.shape(4) if shape is None else shape
+        values = np.random.default_rng(self.integer(0, 9)).normal(size=shape)
+        values = values * self.one_of((1.0, 1e6, 1e30, 1e-30, np.inf, np.nan))
+        with np.errstate(all="ignore"):
+            return values.astype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
+
+    def anything(self, depth=0):
+        import keras
+        import tensorflow as tf
+
+        text = self.provider.ConsumeUnicodeNoSurrogates
+        makers = (
+            lambda: None,
+            self.flag,
+            lambda: self.integer(-6, 6),
+            lambda: self.integer(-(2**70), 2**70),
+            self.provider.ConsumeFloat,
+            lambda: text(5),
+            lambda: self.one_of(("zeros", "ones", "l2", "non_neg", "normal", "auto", "float16")),
+            lambda: self.provider.ConsumeBytes(4),
+            lambda: np.int64(self.integer(-4, 4)),
+            lambda: np.float32(self.provider.ConsumeFloat()),
+            self.array,
+            lambda: tf.constant(self.array()),
+            lambda: keras.KerasTensor(self.shape(), dtype=self.one_of(DTYPES)),
+            lambda: keras.KerasTensor([None, *self.shape(3)]),
+            lambda: keras.Sequential([keras.Input(self.shape(3))]),
+            lambda: keras.layers.Dense(2),
+            lambda: int,
+            object,
+            lambda: [self.anything(depth + 1) for _ in range(self.integer(0, 3))],
+            lambda: tuple(self.anything(depth + 1) for _ in range(self.integer(0, 3))),
+            lambda: {text(3): self.anything(depth + 1)},
+        )
+        return makers[self.integer(0, len(makers) - (4 if depth > 2 else 1))]()
+
+    def axes(self):
+        """An axis argument that is often right."""
+        numbers = [self.integer(-5, 5) for _ in range(self.integer(0, 3))]
+        plain = (self.integer(-3, 3), numbers, tuple(numbers))
+        return self.anything() if self.integer(0, 5) == 0 else self.one_of(plain)
+
+
+def expect(condition, otherwise):
+    if not condition:
+        raise AssertionError(otherwise)
+
+
+def function(source):
+    """`layer_norm` on anything."""
+    import py_layernorm
+
+    x = source.array() if source.integer(0, 3) else source.anything()
+    arguments = {}
+    for name in ("axis", "param_axis"):
+        if source.flag():
+            arguments[name] = source.axes()
+    for name in ("gamma", "beta"):
+        if source.flag():
+            arguments[name] = (
+                source.array(shape=list(np.shape(x)[-1:]))
+                if isinstance(x, np.ndarray) and source.flag()
+                else source.anything()
+            )
+    if source.flag():
+        arguments["epsilon"] = source.anything()
+    try:
+        y = py_layernorm.layer_norm(x, **arguments)
+    except (TypeError, ValueError) as error:
+        expect("Received: " in str(error), f"{error!r} does not say what came")
+        return
+    assert tuple(y.shape) == tuple(x.shape)
+
+
+LAYER_ARGUMENTS = (
+    "axis", "epsilon", "center", "scale", "beta_initializer", "gamma_initializer",
+    "beta_regularizer", "gamma_regularizer", "beta_constraint", "gamma_constraint", "trainable",
+    "name", "param_axis", "dtype", "rms_scaling",
+)  # fmt: skip
+
+
+def layer(source):
+    """The layer, by way of the helper, and a call of what comes back."""
+    import keras
+
+    import py_layernorm
+
+    arguments = {}
+    for _ in range(source.integer(0, 3)):
+        name = source.one_of(LAYER_ARGUMENTS)
+        arguments[name] = source.axes() if "axis" in name else source.anything()
+    first = source.anything() if source.flag() else None
+    before = list(first.layers) if isinstance(first, keras.Sequential) else None
+    try:
+        result = py_layernorm.layer_layer_normalization(first, **arguments)
+    except (TypeError, ValueError):
+        assert before is None or list(first.layers) == before
+        return
+    if not isinstance(result, py_layernorm.LayerNormalization):
+        return
+    config = result.get_config()
+    # Keras saves neither an initializer made of an array, nor a layer in the place of one.
+    if not any(text in repr(config) for text in ("'function'", "'keras.layers'", "'keras'")):
+        assert type(result).from_config(config).get_config() == config
+    x = source.array()
+    with contextlib.suppress(TypeError, ValueError):
+        assert tuple(result(x).shape) == x.shape
+
+
+def others(source):
+    """The functions that take a model or a name."""
+    import py_layernorm
+
+    name = source.one_of(("accelerate", "restore", "use_engine", "compose_layer"))
+    arguments = [source.anything() for _ in range(1 + (name == "compose_layer"))]
+    try:
+        getattr(py_layernorm, name)(*arguments)
+    except (TypeError, ValueError):
+        pass
+    finally:
+        py_layernorm.use_engine("auto")
+
+
+def op_arguments(source):
+    """Shapes, dtypes and attributes: in order more often than chance would have it."""
+    shape = source.shape()
+    begin = source.integer(-1, 5)
+    end = begin + source.integer(-1, 3)
+    dtype = source.one_of(DTYPES[:4])
+    weight = "float64" if dtype == "float64" else "float32"
+    scale, center = source.flag(), source.flag()
+    if source.integer(0, 9) == 0:
+        begin, end = source.integer(-(2**63), 2**63 - 1), source.integer(-(2**63), 2**63 - 1)
+    inside = shape[begin:end] if 0 <= begin <= end else []
+    rows = [int(np.prod(shape[: max(begin, 0)] + shape[max(end, 0) :]))]
+    epsilon = source.one_of((1e-3, 0.0, 1e-14, -1.0, float("nan"), float("inf"), -0.0))
+
+    def bent(right):
+        """`right`, or another shape."""
+        return right if source.integer(0, 7) else source.shape(3)
+
+    def of(right):
+        return right if source.integer(0, 15) else source.one_of(DTYPES[:4])
+
+    def params(count):
+        count += source.one_of((-1, 1)) if source.integer(0, 15) == 0 else 0
+        kind = of(weight)
+        return [source.array(kind, bent(inside)) for _ in range(max(count, 0))]
+
+    geometry = {
+        "scale": scale,
+        "center": center,
+        "axis_begin": begin,
+        "axis_end": end,
+        "epsilon_bits": int(np.array(epsilon).view("int64")),
+    }
+    in_order = 0 <= begin < end <= len(shape) and epsilon >= 0
+    return shape, dtype, weight, inside, rows, bent, of, params, geometry, in_order
+
+
+def fits(array, dtype, shape):
+    return array.dtype.name == dtype and list(array.shape) == list(shape)
+
+
+def op(source):
+    """The op forward: in order means no error, out of order InvalidArgumentError."""
+    import tensorflow as tf
+
+    from py_layernorm.engines import fused
+
+    shape, dtype, weight, inside, _, _, of, params, geometry, in_order = op_arguments(source)
+    x = source.array(of(dtype), shape)
+    weights = params(geometry["scale"] + geometry["center"])
+    weight = "float64" if x.dtype == "float64" else "float32"
+    in_order &= len(weights) == geometry["scale"] + geometry["center"]
+    in_order &= all(fits(w, weight, inside) for w in weights)
+    try:
+        y, mean, rstd = fused.load().py_layernorm(
+            x=tf.constant(x), params=list(map(tf.constant, weights)), **geometry
+        )
+    except (tf.errors.InvalidArgumentError, TypeError) as error:
+        expect(not in_order, f"refused what is in order: {geometry}: {error}")
+        return
+    assert in_order, f"took what is out of order: {geometry}"
+    assert list(y.shape) == shape
+    assert mean.shape == rstd.shape
+
+
+def gradient_op(source):
+    """The op backward, the same way."""
+    import tensorflow as tf
+
+    from py_layernorm.engines import fused
+
+    shape, dtype, _, inside, rows, bent, of, params, geometry, in_order = op_arguments(source)
+    x = source.array(dtype, shape)
+    dy = source.array(of(dtype), bent(shape))
+    gamma = params(int(source.flag()))
+    statistics = [source.array("float64", bent(rows)) for _ in range(2)]
+    weight = "float64" if dtype == "float64" else "float32"
+    due = of(weight)
+    in_order &= fits(dy, dtype, shape) and len(gamma) <= 1
+    in_order &= all(fits(g, weight, inside) for g in gamma) and due == weight
+    in_order &= all(list(s.shape) == rows for s in statistics)
+    try:
+        dx, dgamma, dbeta = fused.load().py_layernorm_grad(
+            dy=tf.constant(dy),
+            x=tf.constant(x),
+            gamma=list(map(tf.constant, gamma)),
+            mean=tf.constant(statistics[0]),
+            rstd=tf.constant(statistics[1]),
+            G=due,
+            **geometry,
+        )
+    except (tf.errors.InvalidArgumentError, TypeError) as error:
+        expect(not in_order, f"refused what is in order: {geometry}: {error}")
+        return
+    assert in_order, f"took what is out of order: {geometry}"
+    assert list(dx.shape) == shape
+    assert list(dgamma.shape) == (inside if geometry["scale"] else [0])
+    assert list(dbeta.shape) == (inside if geometry["center"] else [0])
+
+
+# Inputs long enough for a whole call from the start.
+OPTIONS = (
+    "-print_final_stats=1",
+    "-rss_limit_mb=8192",
+    "-len_control=0",
+    "-max_len=300",
+    "-reduce_inputs=0",
+)
+TARGETS = (function, layer, others, op, gradient_op, op, gradient_op)
+
+
+def main():
+    import importlib.util
+    import warnings
+
+    import atheris
+
+    # An editable install's own importer hides the sources from atheris, which then counts no
+    # coverage: they are imported from their folder, and told where what was compiled lies.
+    folders = importlib.util.find_spec("py_layernorm").submodule_search_locations
+    sys.meta_path[:] = [f for f in sys.meta_path if "editable" not in type(f).__module__]
+    sys.path.insert(0, os.path.dirname(TESTS))
+    with atheris.instrument_imports(include=["py_layernorm"]):
+        import py_layernorm
+        import py_layernorm.engines.fused
+    py_layernorm.__path__ = list(folders)
+    reason = py_layernorm.engines.fused_unavailable()
+    if reason:
+        raise SystemExit(f"the native op is not there to be tried: {reason}")
+    warnings.simplefilter("ignore")
+
+    def once(data):
+        source = Source(atheris.FuzzedDataProvider(data))
+        source.one_of(TARGETS)(source)
+
+    atheris.Setup([*sys.argv, *OPTIONS], once)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""Applies each mutant to a copy of the project and runs the test that must catch it.
+
+scripts/run python tests/mutants/run.py              all; writes RESULT.md beside this file
+scripts/run python tests/mutants/run.py "epsilon"    those with that in their description
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from mutants import NATIVE, PYTHON
+
+ROOT = Path(__file__).resolve().parents[2]
+TREE = ROOT / "build" / "mutants"
+BUILD = TREE / "build"
+KERNEL = "libpy_layernorm_kernel.so"
+
+# The copy's package in the place of the installed one, and pytest.
+PYTEST = """
+import sys
+sys.meta_path[:] = [f for f in sys.meta_path if "editable" not in type(f).__module__]
+sys.path.insert(0, sys.argv[1])
+import pytest
+sys.exit(pytest.main(sys.argv[2:]))
+"""
+
+
+def run(*command, **more):
+    return subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, check=False, **more
+    )
+
+
+def must(*command, **more):
+    done = run(*command, **more)
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(map(str, command))}\n{done.stdout}{done.stderr}")
+    return done
+
+
+def copy_of_the_project():
+    """What git knows of here, with the compiled libraries; the kernel built anew, quickly."""
+    shutil.rmtree(TREE, ignore_errors=True)
+    names = must("git", "-C", ROOT, "ls-files").stdout.splitlines()
+    for name in names:
+        if (ROOT / name).is_file():
+            (TREE / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, TREE / name)
+    import py_layernorm
+
+    for folder in py_layernorm.__path__:
+        for library in Path(folder, "native").glob("*.so"):
+            shutil.copy(library, TREE / "py_layernorm" / "native")
+    must(
+        "cmake", "-S", TREE, "-B", BUILD, "-DCMAKE_BUILD_TYPE=None", "-DCMAKE_CXX_FLAGS=-O1",
+        "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON",
+    )  # fmt: skip
+    must("cmake", "--build", BUILD, "--target", "py_layernorm_kernel", "--parallel")
+
+
+def compile_native(file):
+    """The object that a changed file goes into; of headers, the baseline instruction set's alone.
+
+    Returns what puts the object and the library back.
+    """
+    source = Path(file).name if file.endswith(".cc") else "isa.cc"
+    (entry,) = (
+        e
+        for e in json.loads((BUILD / "compile_commands.json").read_text())
+        if Path(e["file"]).name == source
+        and ("ISA=" not in e["command"] or "=baseline" in e["command"])
+    )
+    target = BUILD / re.search(r" -o (\S+)", entry["command"])[1]
+    kept = target.read_bytes()
+    must("sh", "-c", entry["command"], cwd=entry["directory"])
+    link()
+    return lambda: target.write_bytes(kept)
+
+
+def link():
+    objects = [
+        p for p in BUILD.rglob("*.o") if "CompilerId" not in str(p) and "empty" not in p.name
+    ]
+    must(os.environ.get("CXX", "c++"), "-shared", *objects, "-o", BUILD / KERNEL, "-pthread")
+
+
+def caught_by(test, native):
+    """The first test that fails, or None."""
+    arguments = [*test.split(), "-x", "-q", "-p", "no:cacheprovider", "--no-header", "--tb=no"]
+    if native:
+        arguments += ["-k", "baseline"]
+    environment = {**os.environ, "PY_LAYERNORM_NATIVE": str(BUILD)}
+    done = run(sys.executable, "-c", PYTEST, TREE, *arguments, cwd=TREE, env=environment)
+    found = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", done.stdout, re.MULTILINE)
+    if found:
+        return found[1].replace("tests/", "")
+    if done.returncode == 0:
+        return None
+    if done.returncode < 0:
+        return f"{test}, which ended with signal {-done.returncode}"
+    raise SystemExit(f"{test} did not run:\n{done.stdout}{done.stderr}")
+
+
+def try_one(mutant, native):
+    what, file, old, new, test = mutant
+    path = TREE / "py_layernorm" / file
+    text = path.read_text()
+    if text.count(old) != 1:
+        raise SystemExit(
+            f"{what}: {file} holds this text {text.count(old)} times, not once: {old}\n"
+            "Write the mutant anew, in tests/mutants/mutants.py."
+        )
+    path.write_text(text.replace(old, new))
+    put_back = compile_native(file) if native else None
+    caught = caught_by(test, native)
+    path.write_text(text)
+    if put_back:
+        put_back()
+    return caught
+
+
+def main():
+    wanted = sys.argv[1] if len(sys.argv) > 1 else ""
+    copy_of_the_project()
+    todo = [(m, True) for m in NATIVE if wanted in m[0]]
+    todo += [(m, False) for m in PYTHON if wanted in m[0]]
+    rows, sound = [], set()
+    for mutant, native in todo:
+        # Without any mutant each of the tests passes: else it would catch anything.
+        test = mutant[4]
+        failed = None if test in sound else caught_by(test, native)
+        if failed:
+            raise SystemExit(f"without any mutant, this fails: {failed}")
+        sound.add(test)
+        caught = try_one(mutant, native)
+        print(f"{'caught' if caught else 'NOT CAUGHT':<11}{mutant[0]}: {caught}", flush=True)
+        rows.append((*mutant[:4], caught))
+    missed = sum(row[4] is None for row in rows)
+    if not wanted:
+        write_result(rows, missed)
+    print(f"{len(rows) - missed} of {len(rows)} mutants caught")
+    return int(missed > 0)
+
+
+def code(text):
+    return "`" + text.replace("|", "\\|") + "`"
+
+
+def write_result(rows, missed):
+    lines = [
+        "# Mutants",
+        "",
+        f"{len(rows) - missed} of {len(rows)} caught. `make mutants` writes this page; the list is "
+        "[mutants.py](mutants.py).",
+        "",
+        "| fault | file | line | becomes | caught by |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {what} | {file} | {code(old)} | {code(new)} | {code(by) if by else '**nothing**'} |"
+        for what, file, old, new, by in rows
+    ]
+    (Path(__file__).parent / "RESULT.md").write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,331 @@
+// Puts the kernel through every path it has, in buffers that end where the array ends, for the
+// sanitizers and valgrind to watch; scripts/test_native.sh builds and runs it. Values are held
+// against the formula in long double, loosely: digits are what tests/test_native_kernel.py is for.
+//
+//   driver          everything
+//   driver --small  what a tool that is fifty times slower gets through in a minute or two
+//   driver --break  a deliberate fault, to see that the tool in charge reports it
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <new>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "array.h"
+#include "kernel.h"
+
+namespace {
+
+// --- allocations that fail on demand --------------------------------------------------------
+
+thread_local long allocations_left = -1;  // before one fails; negative: none does
+
+void* allocate(std::size_t bytes) noexcept {
+  if (allocations_left == 0) return nullptr;
+  if (allocations_left > 0) --allocations_left;
+  return std::malloc(bytes ? bytes : 1);
+}
+
+}  // namespace
+
+void* operator new(std::size_t bytes) {
+  if (void* p = allocate(bytes)) return p;
+  throw std::bad_alloc();
+}
+void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept { return allocate(bytes); }
+void* operator new[](std::size_t bytes) { return operator new(bytes); }
+void* operator new[](std::size_t bytes, const std::nothrow_t&) noexcept { return allocate(bytes); }
+void operator delete(void* p) noexcept { std::free(p); }
+void operator delete(void* p, std::size_t) noexcept { std::free(p); }
+void operator delete[](void* p) noexcept { std::free(p); }
+void operator delete[](void* p, std::size_t) noexcept { std::free(p); }
+
+namespace {
+
+void fail(const std::string& what) {
+  std::fprintf(stderr, "driver: %s\n", what.c_str());
+  std::exit(1);
+}
+
+// --- one call, checked ------------------------------------------------------------------------
+
+struct Case {
+  std::int64_t outer, n, inner;
+  int dtype = 0;
+  bool gamma = true, beta = true;
+  bool extremes = false;  // rows of 1e30, 1e-30, NaN and infinity among the others
+  bool in_place = false;
+  int skew = 0;
+  bool check = true;
+};
+
+std::string text(const Case& c) {
+  return std::string(kNames[c.dtype]) + " [" + std::to_string(c.outer) + ", " +
+         std::to_string(c.n) + ", " + std::to_string(c.inner) + "]" + (c.gamma ? " gamma" : "") +
+         (c.beta ? " beta" : "") + (c.extremes ? " extremes" : "") +
+         (c.in_place ? " in place" : "") + " threads " +
+         std::to_string(py_layernorm_get_threads());
+}
+
+// The status of the first call that is not OK, or OK.
+int run(const Case& c) {
+  const std::int64_t size = c.outer * c.n * c.inner, rows = c.outer * c.inner;
+  const int w = weight_type(c.dtype);
+  Array x(c.dtype, size, c.skew), dy(c.dtype, size, c.skew), y_own(c.dtype, size, c.skew);
+  Array dx_own(c.dtype, size, c.skew), gamma(w, c.n), beta(w, c.n), dgamma(w, c.n), dbeta(w, c.n);
+  Array mean(1, rows), rstd(1, rows);
+  fill(x, 0.5);
+  fill(dy);
+  fill(gamma, 1.5);
+  fill(beta);
+  const auto at = [&](std::int64_t row, std::int64_t k) {
+    return (row / c.inner * c.n + k) * c.inner + row % c.inner;
+  };
+  if (c.extremes) {
+    const Real infinity = std::numeric_limits<Real>::infinity();
+    const Real scale[] = {1, 1e30L, 1e-30L, infinity, std::nanl(""), 0};
+    for (std::int64_t row = 0; row < rows; ++row)
+      for (std::int64_t k = 0; k < c.n; ++k)
+        if (row % 7 != 6) x.set(at(row, k), x.get(at(row, k)) * scale[row % 7]);
+  }
+  Array x_before(c.dtype, size), dy_before(c.dtype, size);
+  if (size) std::memcpy(x_before.data(), x.data(), x.bytes());
+  if (size) std::memcpy(dy_before.data(), dy.data(), dy.bytes());
+
+  // Forward in place destroys x, which backward needs: it goes to a copy.
+  Array x_work(c.dtype, size, c.skew);
+  if (size) std::memcpy(x_work.data(), x.data(), x.bytes());
+  Array& y = c.in_place ? x_work : y_own;
+  int status = py_layernorm_forward(c.dtype, c.outer, c.n, c.inner, x_work.data(),
+                                    c.gamma ? gamma.data() : nullptr,
+                                    c.beta ? beta.data() : nullptr, 1e-3, y.data(),
+                                    static_cast<double*>(mean.data()),
+                                    static_cast<double*>(rstd.data()));
+  if (status) return status;
+  Array& dx = c.in_place ? dy : dx_own;
+  status = py_layernorm_backward(c.dtype, c.outer, c.n, c.inner, dy.data(), x.data(),
+                                 c.gamma ? gamma.data() : nullptr,
+                                 static_cast<double*>(mean.data()),
+                                 static_cast<double*>(rstd.data()), dx.data(), dgamma.data(),
+                                 c.beta ? dbeta.data() : nullptr);
+  if (status) return status;
+  if (std::memcmp(x.data(), x_before.data(), x.bytes())) fail("x was written to: " + text(c));
+  if (!c.check || c.extremes) return 0;
+
+  const Real limit = c.dtype == 2 ? 0.05L : c.dtype == 3 ? 0.01L : 1e-3L;
+  const auto expect = [&](const char* what, Real came, Real wanted, Real size) {
+    if (!(std::fabs(came - wanted) <= limit * (size + 1)))
+      fail(std::string(what) + " is " + std::to_string(came) + ", not " + std::to_string(wanted) +
+           ": " + text(c));
+  };
+  std::vector<Real> sum_gamma(c.n), sum_beta(c.n);
+  for (std::int64_t row = 0; row < rows; ++row) {
+    Real m = 0, var = 0, g_mean = 0, gx_mean = 0;
+    for (std::int64_t k = 0; k < c.n; ++k) m += x.get(at(row, k)) / c.n;
+    for (std::int64_t k = 0; k < c.n; ++k) {
+      const Real d = x.get(at(row, k)) - m;
+      var += d * d / c.n;
+    }
+    const Real r = 1 / std::sqrt(var + 1e-3L);
+    const auto scale = [&](std::int64_t k) { return c.gamma ? gamma.get(k) : 1; };
+    for (std::int64_t k = 0; k < c.n; ++k) {
+      const Real xhat = (x.get(at(row, k)) - m) * r, d = dy_before.get(at(row, k));
+      g_mean += d * scale(k) / c.n;
+      gx_mean += d * scale(k) * xhat / c.n;
+      sum_gamma[k] += d * xhat;
+      sum_beta[k] += d;
+      expect("y", y.get(at(row, k)), xhat * scale(k) + (c.beta ? beta.get(k) : 0), 4);
+    }
+    for (std::int64_t k = 0; k < c.n; ++k) {
+      const Real xhat = (x.get(at(row, k)) - m) * r, g = dy_before.get(at(row, k)) * scale(k);
+      expect("dx", dx.get(at(row, k)), (g - g_mean - xhat * gx_mean) * r, 4 * r);
+    }
+  }
+  for (std::int64_t k = 0; k < c.n; ++k) {
+    expect("dgamma", dgamma.get(k), sum_gamma[k], rows);
+    if (c.beta) expect("dbeta", dbeta.get(k), sum_beta[k], rows);
+  }
+  return 0;
+}
+
+void must(const Case& c) {
+  if (const int status = run(c)) fail("status " + std::to_string(status) + ": " + text(c));
+}
+
+// --- what is run ------------------------------------------------------------------------------
+
+// Every vector width and its neighbours; one row, a few, and more than a block; chunks, segments
+// and tiles and their neighbours; strips narrower and wider than one; nothing at all.
+std::vector<Case> geometries(bool small) {
+  std::vector<Case> all;
+  for (const int rows : {1, 2, 5, 17})
+    for (const int n : {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 63, 64, 65, 127, 129, 257})
+      if (!small || rows == 5) all.push_back({rows, n, 1});
+  for (const int n : {768, 1023, 1024, 1025, 2047, 2049, 4097, 8191, 8192, 8193, 20001})
+    for (const int rows : {1, 6})
+      if (!small || rows == 1 + 5 * (n < 2000)) all.push_back({rows, n, 1});
+  for (const int inner : {2, 3, 4, 5, 8, 15, 16, 17, 31, 63, 64, 65, 97, 130})
+    for (const int n : {1, 3, 17, 33})
+      if (!small || n == 17) all.push_back({2, n, inner});
+  all.insert(all.end(), {{300, 40, 1}, {70, 3, 70}, {1, 2100, 40}, {0, 5, 1}, {3, 0, 1}, {2, 5, 0}});
+  if (!small) all.insert(all.end(), {{3, 65537, 1}, {1, 200003, 1}, {40, 9000, 1}, {1, 9000, 70}});
+  return all;
+}
+
+void every_path(bool small) {
+  for (const int threads : small ? std::vector<int>{1, 3} : std::vector<int>{1, 2, 3, 7}) {
+    py_layernorm_set_threads(threads);
+    for (Case c : geometries(small))
+      for (c.dtype = 0; c.dtype < 4; ++c.dtype) {
+        must(c);
+        for (int options = 0; options < 4; ++options) {
+          Case d = c;
+          d.gamma = options & 1;
+          d.beta = options & 2;
+          d.extremes = options % 2 == 0;
+          d.in_place = options > 1;
+          d.skew = options;
+          if (!small || options == 1 || options == 2) must(d);
+        }
+      }
+  }
+  py_layernorm_set_threads(2);
+}
+
+// More than the caches hold, so that it is written past them: aligned or not, whole lines or not.
+void large(bool small) {
+  for (const int dtype : small ? std::vector<int>{0} : std::vector<int>{0, 1, 2, 3})
+    for (Case c : std::vector<Case>{{5500, 768, 1}, {65, 65536, 1}, {66, 1024, 64}, {5600, 750, 1}})
+      for (c.skew = 0; c.skew < (small ? 1 : 2); ++c.skew) {
+        c.outer *= dtype >= 2 ? 2 : 1;
+        c.dtype = dtype;
+        c.check = false;
+        must(c);
+      }
+}
+
+void several_callers() {
+  std::vector<std::thread> callers;
+  for (int i = 0; i < 4; ++i)
+    callers.emplace_back([i] {
+      for (int round = 0; round < 10; ++round) {
+        must({200, 300, 1, i});
+        must({2, 20001, 1, i});
+        must({3, 60, 70, i});
+        if (i == 0) py_layernorm_set_threads(1 + round % 4);
+      }
+    });
+  for (std::thread& caller : callers) caller.join();
+}
+
+void child_after_use() {
+  must({200, 300, 1});
+  std::fflush(nullptr);
+  const pid_t child = fork();
+  if (child < 0) fail("fork");
+  if (child == 0) {
+    must({200, 300, 1});
+    must({2, 20001, 1});
+    _exit(0);
+  }
+  int status = 0;
+  if (waitpid(child, &status, 0) != child || status != 0) fail("the forked child failed");
+  must({200, 300, 1});
+}
+
+// Each allocation of a call fails in turn: an error or, where it can do without, the right result.
+// In a child, because the threads of this process have been hired already.
+void failed_allocations() {
+  std::fflush(nullptr);
+  const pid_t child = fork();
+  if (child < 0) fail("fork");
+  if (child == 0) {
+    int errors = 0;
+    for (const Case& c : std::vector<Case>{{400, 300, 1}, {1, 200003, 1}, {9, 9000, 1}, {3, 60, 70}})
+      for (long allowed = 0; allowed < 12; ++allowed) {
+        py_layernorm_set_threads(2 + static_cast<int>(allowed));
+        Case unchecked = c;
+        unchecked.check = false;  // the check allocates too
+        int status = 0;
+        try {
+          allocations_left = allowed;
+          status = run(unchecked);
+          allocations_left = -1;
+        } catch (const std::bad_alloc&) {
+          allocations_left = -1;
+          fail("an exception crossed the C interface: " + text(c));
+        }
+        if (status != 0 && status != PY_LAYERNORM_NO_MEMORY) fail("the wrong status: " + text(c));
+        errors += status != 0;
+        must(c);
+      }
+    if (errors == 0) fail("no allocation failed");
+    _exit(0);
+  }
+  int status = 0;
+  if (waitpid(child, &status, 0) != child || status != 0) fail("failed allocations: see above");
+}
+
+void bad_arguments() {
+  double d[4] = {};
+  float f[4] = {};
+  const auto forward = [&](int dtype, std::int64_t outer, const void* x, double* mean) {
+    return py_layernorm_forward(dtype, outer, 2, 1, x, nullptr, nullptr, 0, f, mean, d + 2);
+  };
+  if (forward(0, 2, f, d) != PY_LAYERNORM_OK || forward(4, 2, f, d) != PY_LAYERNORM_INVALID ||
+      forward(-1, 2, f, d) != PY_LAYERNORM_INVALID || forward(0, -2, f, d) != PY_LAYERNORM_INVALID ||
+      forward(0, 2, nullptr, d) != PY_LAYERNORM_INVALID ||
+      forward(0, 2, f, nullptr) != PY_LAYERNORM_INVALID)
+    fail("bad arguments");
+}
+
+#if defined(__SANITIZE_THREAD__)
+// Two threads write to the same y.
+int deliberate_fault() {
+  Array x(0, 1 << 16), y(0, 1 << 16), statistics(1, 256);
+  fill(x);
+  const auto call = [&] {
+    double* mean = static_cast<double*>(statistics.data());
+    py_layernorm_forward(0, 128, 512, 1, x.data(), nullptr, nullptr, 1e-3, y.data(), mean,
+                         mean + 128);
+  };
+  std::thread other(call);
+  call();
+  other.join();
+  return 0;
+}
+#else
+// One element of x more than there are.
+int deliberate_fault() {
+  Array x(0, 15), y(0, 16), mean(1, 1), rstd(1, 1);
+  fill(x);
+  py_layernorm_forward(0, 1, 16, 1, x.data(), nullptr, nullptr, 1e-3, y.data(),
+                       static_cast<double*>(mean.data()), static_cast<double*>(rstd.data()));
+  return std::isnan(static_cast<double>(y.get(0)));
+}
+#endif
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::string option = argc > 1 ? argv[1] : "";
+  if (option == "--break") return deliberate_fault();
+  const bool small = option == "--small";
+  bad_arguments();
+  every_path(small);
+  large(small);
+  several_callers();
+#if !defined(__SANITIZE_THREAD__)  // which does not follow a process with threads through fork
+  child_after_use();
+  failed_allocations();
+#endif
+  std::printf("driver: %s, all paths done\n", py_layernorm_isa());
+}
