@@ -8,7 +8,12 @@ import py_layernorm
 
 NAMES = ("y", "dx", "dgamma", "dbeta")
 ULP = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float32": 2.0**-23, "float64": 2.0**-52}
-SUBNORMAL = {"float16": 2.0**-24, "bfloat16": 2.0**-133, "float32": 2.0**-149, "float64": 0.0}
+SUBNORMAL = {
+    "float16": 2.0**-24,
+    "bfloat16": 2.0**-133,
+    "float32": 2.0**-149,
+    "float64": 2.0**-1074,
+}
 
 # Of the size of the terms that a value is the sum of, see `reference.sizes`. Both engines.
 LIMIT = {
