@@ -63,10 +63,10 @@ def errors(came, wanted):
     return found
 
 
-def faults(came, wanted):
-    """{name: (dtype, error)} of the values that are beyond their limit."""
+def faults(came, wanted, factor=1):
+    """{name: (dtype, error)} of the values that are beyond `factor` times their limit."""
     return {
         name: (dtype, off)
         for name, (dtype, off) in errors(came, wanted).items()
-        if not off <= LIMIT[dtype]
+        if not off <= factor * LIMIT[dtype]
     }
