@@ -5,10 +5,10 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test lint doctor bench clean
+.PHONY: help setup demo test test-large lint doctor bench clean
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 setup: ## install what the project needs; a second run does nothing
 	@scripts/setup.sh --report
@@ -21,6 +21,10 @@ demo: ## train in R on real data, load the model in Python, compare (sets up fir
 test: ## run testthat and pytest; fails when either fails (sets up first)
 	@scripts/setup.sh
 	@scripts/test.sh
+
+test-large: ## run the tests that take up to 13 GiB of memory (sets up first)
+	@scripts/setup.sh
+	@scripts/run python -m pytest -m large
 
 lint: ## check style and types: ruff, mypy, lintr (sets up first)
 	@scripts/setup.sh --lint
