@@ -5,7 +5,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-native test-interrupt fuzz mutants lint doctor bench clean
+.PHONY: help setup demo test test-large test-native test-interrupt fuzz mutants lint doctor bench clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
@@ -21,6 +21,11 @@ demo: ## train in R on real data, load the model in Python, compare (sets up fir
 test: ## run testthat and pytest; fails when either fails (sets up first)
 	@scripts/setup.sh
 	@scripts/test.sh
+
+test-large: ## run the tests that take up to 13 GiB of memory (sets up first)
+	@scripts/setup.sh
+	@# With oneDNN's allocator the same run needs more than 16 GiB.
+	@TF_ENABLE_ONEDNN_OPTS=0 scripts/run python -m pytest -m large
 
 test-native: ## the C++ under the address, undefined and thread sanitizers and valgrind
 	@scripts/setup.sh

@@ -85,13 +85,14 @@ def layer_norm(
     """The engine: see the package's docstring for the arguments.
 
     The op takes neighbouring axes, and weights that span them. Other axes are moved to the end
-    for it and back; other weights are applied by stock ops.
+    for it and back; other weights are applied by stock ops, in at least float32, as the op does.
     """
-    wide = x.dtype if x.dtype == tf.as_dtype(dtype) else _wider(x.dtype, tf.as_dtype(dtype))
-    x = tf.cast(x, wide)
+    inside = param_axes == axes or (gamma is None and beta is None)
+    wide = _wider(x.dtype, tf.as_dtype(dtype))
     weight = tf.float64 if wide == tf.float64 else tf.float32
+    if not inside or x.dtype != tf.as_dtype(dtype):
+        x = tf.cast(x, wide)
     gamma, beta = (None if p is None else tf.cast(p, weight) for p in (gamma, beta))
-    inside = param_axes == axes
     first, last = axes[0], axes[-1] + 1
     together = last - first == len(axes)
     if not together:
@@ -103,7 +104,7 @@ def layer_norm(
     if not together:
         y = tf.transpose(y, [order.index(a) for a in range(rank)])
     if not inside:
-        y = portable.affine(tf.cast(y, weight), gamma, beta, param_axes)
+        y = portable.affine(y, gamma, beta, param_axes)
     return tf.cast(y, dtype)
 
 
@@ -139,7 +140,7 @@ def eager(layer: Any, x: Any) -> Any:
 
 
 def _wider(a: tf.DType, b: tf.DType) -> tf.DType:
-    """The dtype that holds the values of both."""
+    """The dtype, of at least float32, that holds the values of both."""
     return tf.float64 if tf.float64 in (a, b) else tf.float32
 
 
