@@ -5,7 +5,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test lint doctor bench clean
+.PHONY: help setup demo test lint check doctor bench clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -25,6 +25,11 @@ test: ## run testthat and pytest; fails when either fails (sets up first)
 lint: ## check style and types: ruff, mypy, lintr (sets up first)
 	@scripts/setup.sh --lint
 	@scripts/lint.sh
+
+check: ## check the R package as CRAN does, with and without Python, and its coverage (sets up first)
+	@scripts/setup.sh --check
+	@scripts/check_r.sh
+	@scripts/run Rscript scripts/coverage_r.R
 
 doctor: ## say what is installed, what is missing, and the command that mends it
 	@scripts/run python -m py_layernorm
