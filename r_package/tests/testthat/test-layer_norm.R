@@ -107,3 +107,26 @@ test_that("x is left as it was", {
   layer_norm(x)
   expect_identical(x, copy)
 })
+
+test_that("a matrix goes to Python without a copy", {
+  skip_if_no_py_layernorm()
+  watch <- reticulate::py_run_string(
+    "
+def watch(module=__import__('py_layernorm')):
+    own = module.layer_norm
+    def spy(x, **kwargs):
+        x[0, 0] = 7
+        return own(x, **kwargs)
+    module.layer_norm = spy
+    def undo():
+        module.layer_norm = own
+    return undo
+",
+    local = TRUE
+  )$watch
+  undo <- watch()
+  withr::defer(undo())
+  x <- numbers(3, 4)
+  layer_norm(x)
+  expect_identical(x[1, 1], 7) # what Python wrote to its array, R finds in the matrix
+})
