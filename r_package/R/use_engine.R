@@ -25,7 +25,7 @@ use_engine <- function(name, code) {
       "name", "\"auto\", \"fused\" or \"portable\"", name, "Write `use_engine(\"auto\")`."
     )
   }
-  setting <- call_python("use_engine", list(name))
+  setting <- call_python("use_engine", list(name = name))
   if (missing(code)) {
     return(invisible(setting$previous))
   }

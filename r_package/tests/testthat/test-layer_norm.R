@@ -110,23 +110,24 @@ test_that("x is left as it was", {
 
 test_that("a matrix goes to Python without a copy", {
   skip_if_no_py_layernorm()
-  watch <- reticulate::py_run_string(
+  spy <- reticulate::py_run_string(
     "
 def watch(module=__import__('py_layernorm')):
-    own = module.layer_norm
+    own, seen = module.layer_norm, []
     def spy(x, **kwargs):
-        x[0, 0] = 7
+        seen.append(x)
         return own(x, **kwargs)
-    module.layer_norm = spy
     def undo():
         module.layer_norm = own
-    return undo
+    module.layer_norm = spy
+    return undo, lambda: len({x.ctypes.data for x in seen})
 ",
     local = TRUE
-  )$watch
-  undo <- watch()
-  withr::defer(undo())
+  )$watch()
+  withr::defer(spy[[1]]())
   x <- numbers(3, 4)
-  layer_norm(x)
-  expect_identical(x[1, 1], 7) # what Python wrote to its array, R finds in the matrix
+  for (i in 1:2) layer_norm(x)
+  expect_identical(spy[[2]](), 1L) # two copies, both kept, would lie in two places
+  layer_norm(x + 0)
+  expect_identical(spy[[2]](), 2L)
 })
