@@ -98,7 +98,7 @@ local_fake_keras3 <- function(env = parent.frame()) {
 no_choice <- function(home) {
   c(
     RETICULATE_PYTHON = NA, RETICULATE_PYTHON_ENV = NA, RETICULATE_PYTHON_FALLBACK = NA,
-    VIRTUAL_ENV = NA, HOME = home, WORKON_HOME = home
+    VIRTUAL_ENV = NA, HOME = home, WORKON_HOME = home, `_R_CHECK_PACKAGE_NAME_` = NA
   )
 }
 
