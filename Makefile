@@ -26,7 +26,7 @@ lint: ## check style and types: ruff, mypy, lintr (sets up first)
 	@scripts/setup.sh --lint
 	@scripts/lint.sh
 
-check: ## check the R package as CRAN does, with and without Python, and its coverage (sets up first)
+check: ## R CMD check --as-cran with and without Python, coverage of R's lines (sets up first)
 	@scripts/setup.sh --check
 	@scripts/check_r.sh
 	@scripts/run Rscript scripts/coverage_r.R
