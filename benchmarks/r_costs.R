@@ -135,7 +135,8 @@ py_layernorm.compose_layer = lambda object, layer: kept.append(object)
   small <- matrix(0, 1, 1)
   big <- matrix(0, 1000, 10000) # 80 MB of doubles
   send <- function(x) function() milliseconds_a_call(function() compose_layer(x, layer))
-  time <- row("send a matrix of 80 MB to Python", "one of 8 bytes", send(big), send(small), 5, 5, "ms")
+  name <- "send a matrix of 80 MB to Python"
+  time <- row(name, "one of 8 bytes", send(big), send(small), turns, 5, "ms")
   before <- resident_megabytes()
   send(big)()
   more <- resident_megabytes() - before
@@ -194,8 +195,8 @@ as_json <- function(row) {
 
 as_line <- function(row) {
   sprintf(
-    "%-38s %-24s %8.3f %8.3f %10.3f %6.2f %-2s  %s", row$name, row$peer, row$ours, row$peer_took, row$difference,
-    row$limit, row$unit, if (row$ok) "ok" else "TOO SLOW"
+    "%-38s %-24s %8.3f %8.3f %10.3f %6.2f %-2s  %s", row$name, row$peer, row$ours,
+    row$peer_took, row$difference, row$limit, row$unit, if (row$ok) "ok" else "TOO SLOW"
   )
 }
 
@@ -203,7 +204,9 @@ main <- function(file) {
   library(layernorm)
   rows <- c(rows_beside_python(), matrix_rows(), list(load_row()), rows_beside_keras3())
   writeLines(vapply(rows, as_json, ""), file)
-  head <- sprintf("%-38s %-24s %8s %8s %10s %6s", "", "peer", "ours", "peer's", "difference", "limit")
+  head <- sprintf(
+    "%-38s %-24s %8s %8s %10s %6s", "", "peer", "ours", "peer's", "difference", "limit"
+  )
   writeLines(c(head, vapply(rows, as_line, "")))
 }
 

@@ -19,8 +19,8 @@
 #' @section Errors:
 #' None: what is wrong is part of the report.
 #'
-#' @references The report of the Python module, `python -m py_layernorm`; [reticulate::use_python()] on
-#'   the order in which Pythons are found.
+#' @references The report of the Python module, `python -m py_layernorm`; [reticulate::use_python()]
+#'   on the order in which Pythons are found.
 #' @export
 #' @examplesIf layernorm:::has_py_layernorm()
 #' layernorm_sitrep()

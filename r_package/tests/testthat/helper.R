@@ -9,6 +9,11 @@ skip_if_no_py_layernorm <- function() {
   testthat::skip("py_layernorm cannot be imported")
 }
 
+skip_if_no_keras3 <- function() {
+  testthat::skip_if_not_installed("keras3")
+  skip_if_no_py_layernorm()
+}
+
 py_keras <- function() reticulate::import("keras")
 
 # A model of `features` inputs, with Keras's automatic names counted anew.

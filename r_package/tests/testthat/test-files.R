@@ -25,9 +25,8 @@ test_that("a trained model saved in R predicts the same numbers in Python", {
   expect_equal(np$load(y_file), model$predict(x, verbose = 0L), tolerance = 1e-6)
 })
 
-# Loads a model in a Python of its own, trains it a step, and saves it again.
-through_python <- function(file) {
-  again <- withr::local_tempfile(fileext = ".keras", .local_envir = parent.frame())
+# Loads a model in a Python of its own, trains it a step, and saves it to another file.
+train_in_python <- function(file, again) {
   script <- paste(
     "import keras, numpy, py_layernorm, sys",
     sprintf("model = keras.models.load_model(%s)", deparse(file)),
@@ -36,8 +35,7 @@ through_python <- function(file) {
     sprintf("model.save(%s)", deparse(again)),
     sep = "\n"
   )
-  expect_identical(run_python(planned_python()$path, c("-c", script))$status, 0L)
-  py_keras()$models$load_model(again)
+  run_python(planned_python()$path, c("-c", script))$status # nolint: object_usage_linter.
 }
 
 test_that("Keras's initializers, regularizers and constraints come back from Python", {
@@ -54,7 +52,9 @@ test_that("Keras's initializers, regularizers and constraints come back from Pyt
     )
   file <- withr::local_tempfile(fileext = ".keras")
   model$save(file)
-  loaded <- through_python(file)
+  again <- withr::local_tempfile(fileext = ".keras")
+  expect_identical(train_in_python(file, again), 0L)
+  loaded <- keras$models$load_model(again)
   configs <- function(model) lapply(model$layers, function(layer) layer$get_config())
   expect_identical(configs(loaded), configs(model))
   expect_false(identical(as_r_array(loaded$weights[[1]]), as_r_array(model$weights[[1]])))
@@ -74,7 +74,8 @@ test_that("the layer says of each R function that no file can bring it back, and
     add_to <- function(model) do.call(layer_layer_normalization, c(list(model), args))
     said <- testthat::capture_warnings(model <- add_to(new_model()))
     expect_length(said, 1)
-    expect_match(said, paste0("^", arg, " is a function that load_model\\(\\) cannot .*weights only"))
+    message <- " is a function that load_model\\(\\) cannot bring back .*weights only"
+    expect_match(said, paste0("^", arg, message))
 
     file <- withr::local_tempfile(fileext = ".keras")
     model$save(file)

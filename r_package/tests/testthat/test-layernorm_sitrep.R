@@ -108,8 +108,6 @@ test_that("a module whose own report fails is a problem", {
   dir.create(file.path(folder, "py_layernorm")) # a module without anything in it
   out <- sitrep(c(RETICULATE_PYTHON = python, PYTHONPATH = folder))
   expect_match(out, "py_layernorm +found\n")
-  expect_match(out, sprintf(
-    "PROBLEM the module py_layernorm is there but its own report fails -> %s -m py_layernorm --no-r",
-    python
-  ), fixed = TRUE)
+  expect_match(out, "PROBLEM the module py_layernorm is there but its own report fails -> ")
+  expect_match(out, sprintf("-> %s -m py_layernorm --no-r", python), fixed = TRUE)
 })

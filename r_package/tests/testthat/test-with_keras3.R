@@ -1,11 +1,6 @@
 # With the package keras3, where it is installed. The file's name makes these tests the last ones:
 # once keras3 is loaded, an axis that is not negative is ambiguous.
 
-skip_if_no_keras3 <- function() {
-  skip_if_not_installed("keras3")
-  skip_if_no_py_layernorm()
-}
-
 test_that("keras3's Sequential models pass through, in keras3's own pipes", {
   skip_if_no_keras3()
   py_keras()$utils$clear_session()
