@@ -5,7 +5,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-large test-native test-interrupt fuzz mutants lint doctor bench clean
+.PHONY: help setup demo test test-large test-native test-interrupt fuzz mutants lint check doctor bench clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
@@ -47,6 +47,11 @@ mutants: ## put single-line faults into a copy; a test must catch each
 lint: ## check style and types: ruff, mypy, lintr (sets up first)
 	@scripts/setup.sh --lint
 	@scripts/lint.sh
+
+check: ## R CMD check --as-cran with and without Python, coverage of R's lines (sets up first)
+	@scripts/setup.sh --check
+	@scripts/check_r.sh
+	@scripts/run Rscript scripts/coverage_r.R
 
 doctor: ## say what is installed, what is missing, and the command that mends it
 	@scripts/run python -m py_layernorm

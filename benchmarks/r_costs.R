@@ -1,4 +1,5 @@
-# What the R package adds to the same calls in Python, and to `library(reticulate)`.
+# What the R package adds to the same calls in Python, and to `library(reticulate)`; and, where R's
+# package keras3 is installed, how it compares with that package's calls.
 #
 # Rscript benchmarks/r_costs.R rows.jsonl
 #
@@ -75,37 +76,96 @@ def call(calls):
   )
 }
 
-call_rows <- function() {
-  python <- in_python()
+# The calls to time, with one package's function.
+calls_of <- function(normalise) {
   keras <- reticulate::import("keras")
-  create <- function() layer_layer_normalization(axis = -1)
-  ours <- list(
-    create = function() milliseconds_a_call(create),
+  list(
+    create = function() milliseconds_a_call(function() normalise(axis = -1)),
     add = function() {
       model <- keras$Sequential(list(keras$Input(list(4L))))
-      milliseconds_a_call(function() layer_layer_normalization(model))
+      milliseconds_a_call(function() normalise(model))
     },
     call = function() {
       tensor <- keras$Input(list(4L))
-      milliseconds_a_call(function() layer_layer_normalization(tensor))
+      milliseconds_a_call(function() normalise(tensor))
     }
   )
-  names <- c(
-    create = "create a layer from R",
-    add = "add one to a Sequential from R",
-    call = "call one on a symbolic tensor from R"
-  )
+}
+
+call_names <- c(
+  create = "create a layer from R",
+  add = "add one to a Sequential from R",
+  call = "call one on a symbolic tensor from R"
+)
+
+call_rows <- function(peer, peers, limit) {
+  ours <- calls_of(layer_layer_normalization)
+  collect <- reticulate::import("gc")$collect
+  clean <- function(f) {
+    function() {
+      gc(full = TRUE)
+      collect()
+      f()
+    }
+  }
   lapply(names(ours), function(what) {
-    clean <- function(f) {
-      function() {
-        gc(full = TRUE)
-        python$gc$collect()
-        f()
-      }
-    }
-    peers <- function() python[[what]](as.integer(calls))
-    row(names[[what]], "the same call in Python", clean(ours[[what]]), clean(peers), turns, 1, "ms")
+    row(call_names[[what]], peer, clean(ours[[what]]), clean(peers[[what]]), turns, limit, "ms")
   })
+}
+
+rows_beside_python <- function() {
+  python <- in_python()
+  peers <- lapply(names(call_names), function(what) function() python[[what]](as.integer(calls)))
+  call_rows("the same call in Python", stats::setNames(peers, names(call_names)), 1)
+}
+
+# A matrix on its way to Python, where a function of no work awaits it; and what that takes of
+# memory, when Python keeps what it was given.
+matrix_rows <- function() {
+  reticulate::py_run_string(
+    "
+import py_layernorm
+own = py_layernorm.compose_layer
+kept = []
+py_layernorm.compose_layer = lambda object, layer: kept.append(object)
+"
+  )
+  on.exit(reticulate::py_run_string("py_layernorm.compose_layer = own; kept.clear()"))
+  layer <- layer_layer_normalization()
+  small <- matrix(0, 1, 1)
+  big <- matrix(0, 1000, 10000) # 80 MB of doubles
+  send <- function(x) function() milliseconds_a_call(function() compose_layer(x, layer))
+  name <- "send a matrix of 80 MB to Python"
+  time <- row(name, "one of 8 bytes", send(big), send(small), turns, 5, "ms")
+  before <- resident_megabytes()
+  send(big)()
+  more <- resident_megabytes() - before
+  memory <- list(
+    name = "memory for 10 sends of 80 MB", peer = "no memory", ours = more, peer_took = 0,
+    difference = more, limit = 8, unit = "MB", ok = more <= 8
+  )
+  if (file.exists("/proc/self/status")) list(time, memory) else list(time)
+}
+
+resident_megabytes <- function() {
+  if (!file.exists("/proc/self/status")) {
+    return(NA)
+  }
+  line <- grep("^VmRSS", readLines("/proc/self/status"), value = TRUE)
+  as.double(gsub("[^0-9]", "", line)) / 1024
+}
+
+# Ours is to cost no more than the same in keras3.
+rows_beside_keras3 <- function() {
+  if (!requireNamespace("keras3", quietly = TRUE)) {
+    message("R's package keras3 is not installed: no rows beside it.")
+    return(list())
+  }
+  load <- row(
+    "library(layernorm)", "library(keras3)", function() seconds_to_load("layernorm"),
+    function() seconds_to_load("keras3"), starts, 0, "s"
+  )
+  c(call_rows("the same in keras3", calls_of(keras3::layer_layer_normalization), 0), list(load))
 }
 
 seconds_to_load <- function(package) {
@@ -135,16 +195,18 @@ as_json <- function(row) {
 
 as_line <- function(row) {
   sprintf(
-    "%-38s %8.3f %8.3f %10.3f %6.2f %-2s  %s", row$name, row$ours, row$peer_took, row$difference,
-    row$limit, row$unit, if (row$ok) "ok" else "TOO SLOW"
+    "%-38s %-24s %8.3f %8.3f %10.3f %6.2f %-2s  %s", row$name, row$peer, row$ours,
+    row$peer_took, row$difference, row$limit, row$unit, if (row$ok) "ok" else "TOO SLOW"
   )
 }
 
 main <- function(file) {
   library(layernorm)
-  rows <- c(call_rows(), list(load_row()))
+  rows <- c(rows_beside_python(), matrix_rows(), list(load_row()), rows_beside_keras3())
   writeLines(vapply(rows, as_json, ""), file)
-  head <- sprintf("%-38s %8s %8s %10s %6s", "", "ours", "peer", "difference", "limit")
+  head <- sprintf(
+    "%-38s %-24s %8s %8s %10s %6s", "", "peer", "ours", "peer's", "difference", "limit"
+  )
   writeLines(c(head, vapply(rows, as_line, "")))
 }
 

@@ -20,4 +20,5 @@ def call(name: str, /, *args: Any, **kwargs: Any) -> tuple[Any, list[str]]:
         result = getattr(py_layernorm, name)(*args, **kwargs)
     if isinstance(result, keras.Sequential) and result is kwargs.get("object"):
         result = None
-    return result, [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
+    texts = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
+    return result, list(dict.fromkeys(texts))  # a layer made twice, for its name, warns twice

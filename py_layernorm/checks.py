@@ -1,6 +1,8 @@
 """Every check of an argument, once. An error names the argument, what was expected, what came."""
 
 import math
+import sys
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -134,7 +136,11 @@ def from_registry(get: Callable[[Any], Any], value: Any, name: str, optional: bo
     Raises:
         ValueError: for a name that Keras does not know, for what is not callable, and for None
             unless `optional`.
+
+    Warns:
+        UserWarning: if a file cannot bring it back, so that nobody learns it first at load.
     """
+    kind = name.split("_")[1]
     try:
         found = get(value)
     except (ValueError, TypeError):
@@ -143,13 +149,45 @@ def from_registry(get: Callable[[Any], Any], value: Any, name: str, optional: bo
     else:
         known = callable(found) or (optional and value is None)
     if not known:
-        kind = name.split("_")[1]
         raise ValueError(
             f"{name} must be a Keras {kind}: an instance, a name such as "
             f"'{ {'initializer': 'ones', 'regularizer': 'l2', 'constraint': 'non_neg'}[kind] }', "
             f"or a callable{', or None' if optional else ''}. {received(name, value)}"
         )
+    if callable(value) and not comes_back(found):
+        warnings.warn(
+            f"{name} is a {type(value).__name__} that load_model() cannot bring back from a .keras "
+            "file: a model that holds this layer can be saved as weights only, by save_weights(). "
+            f"Keras's own {kind}s, and those registered by "
+            "keras.saving.register_keras_serializable(), do come back.",
+            UserWarning,
+            stacklevel=_levels_to_caller(),
+        )
     return found
+
+
+def _levels_to_caller() -> int:
+    """The `stacklevel` with which a warning of the calling function names the user's line."""
+    level, frame = 0, sys._getframe(1)
+    while frame.f_back and frame.f_globals["__name__"].startswith("py_layernorm"):
+        level, frame = level + 1, frame.f_back
+    return level + 1
+
+
+def comes_back(value: Any) -> bool:
+    """Whether Keras, asked to save `value`, a callable, loads the same again.
+
+    It does write files with functions and objects that it does not know, and fails, or takes
+    another of that name, when it loads them.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Keras's own, about lambdas
+            config = keras.saving.serialize_keras_object(value)
+        loaded = keras.saving.deserialize_keras_object(config)
+    except Exception:  # of whatever kind the object's own methods raise
+        return False
+    return loaded is value or (hasattr(value, "get_config") and type(loaded) is type(value))
 
 
 def is_tensor(value: object) -> bool:

@@ -52,6 +52,11 @@ class LayerNormalization(keras.layers.LayerNormalization):
             `keras.layers.RMSNormalization`'s work; from `build` for an axis out of range, named
             twice, or of unknown length where a weight must span it.
 
+    Warns:
+        UserWarning: from the constructor for an initializer, regularizer or constraint that a
+            `.keras` file cannot bring back, such as a lambda: Keras saves such a model and then
+            fails to load it. Weights can be saved all the same.
+
     Example:
 
     >>> import numpy as np

@@ -2,6 +2,7 @@
 # Installs what the project needs and is not there yet.
 #   scripts/setup.sh            what the demo, the tests and the benchmarks need
 #   scripts/setup.sh --lint     the linters too
+#   scripts/setup.sh --check    and what R CMD check --as-cran and the coverage of R need
 #   scripts/setup.sh --report   says so, too, when there was nothing to do
 #
 # Each step leaves a stamp with the checksum of what it was made from, written last. No stamp or
@@ -13,6 +14,7 @@ report=
 for argument in "$@"; do
   case $argument in
     --lint) wanted=lint ;;
+    --check) wanted=check ;;
     --report) report=yes ;;
     *) echo "setup.sh: unknown argument $argument" >&2; exit 2 ;;
   esac

@@ -5,12 +5,13 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 log="$root/.setup.log"
 venv="$root/.venv"
 r_lib="$root/.r-lib"
-: "${wanted:=test}" # "test", or "lint": for the linters too
+: "${wanted:=test}" # "test"; "lint": for the linters too; "check": for R CMD check, too
 
 # The R packages beside those that layernorm imports. What reticulate imports stands here so that
 # it comes ready-made from the system, and only reticulate is compiled.
 r_packages=(Matrix Rcpp RcppTOML here jsonlite png rappdirs rlang withr magrittr testthat)
 [ "$wanted" = test ] || r_packages+=(lintr)
+[ "$wanted" != check ] || r_packages+=(covr knitr rmarkdown)
 
 say() { printf '%s\n' "== $*"; }
 
@@ -100,18 +101,20 @@ layernorm_key() { echo "$(checksum_of r_package) R $(r_version | cut -d . -f 1,2
 
 venv_is_fresh() { [ -f "$venv/.stamp-packages" ] && stamp_is "$venv/.stamp-venv" "$(venv_key)"; }
 
-# A set-up for the linters serves the tests as well.
-python_is_fresh() {
-  venv_is_fresh && {
-    stamp_is "$venv/.stamp-packages" "$(python_key "$wanted")" ||
-      stamp_is "$venv/.stamp-packages" "$(python_key lint)"
-  }
+# made_for FILE KEY: whether a set-up for what is wanted, or for more than that, left this stamp.
+made_for() {
+  local for_this for_these=(test lint check)
+  [ "$wanted" = test ] || for_these=(lint check)
+  [ "$wanted" != check ] || for_these=(check)
+  for for_this in "${for_these[@]}"; do
+    if stamp_is "$1" "$("$2" "$for_this")"; then return; fi
+  done
+  return 1
 }
 
-r_packages_are_fresh() {
-  stamp_is "$r_lib/.stamp-packages" "$(r_key "$wanted")" ||
-    stamp_is "$r_lib/.stamp-packages" "$(r_key lint)"
-}
+python_is_fresh() { venv_is_fresh && made_for "$venv/.stamp-packages" python_key; }
+
+r_packages_are_fresh() { made_for "$r_lib/.stamp-packages" r_key; }
 
 layernorm_is_fresh() { stamp_is "$r_lib/.stamp-layernorm" "$(layernorm_key)"; }
 

@@ -47,5 +47,23 @@ look_at_python() {
   done
 }
 
+# What makes R's manual and vignettes, and looks at them. inconsolata, R's default font for the
+# manual, would be half a gigabyte more; scripts/check_r.sh asks for the manual without it.
+look_at_tools() {
+  local tool command missing=
+  local -a tools=(pandoc:pandoc qpdf:qpdf tidy:tidy
+    "pdflatex:texlive-latex-base texlive-latex-recommended texlive-fonts-recommended")
+  for tool in "${tools[@]}"; do
+    command=${tool%%:*}
+    if command -v "$command" >/dev/null; then continue; fi
+    missing="$missing $command"
+    # shellcheck disable=SC2206 # one word for each package
+    packages+=(${tool#*:})
+  done
+  [ -z "$missing" ] || has_apt || stop "R CMD check needs these commands:$missing" \
+    "Install them, $again"
+}
+
+[ "$wanted" != check ] || look_at_tools
 venv_is_fresh || look_at_python
 [ ${#packages[@]} -eq 0 ] || apt_install "${packages[@]}"

@@ -23,6 +23,8 @@
 #' An R value is an error of class `layernorm_argument_error`, raised before Python starts; a Python
 #' object that is no Keras model is a `TypeError`. After any failure the model is as it was.
 #'
+#' @references `accelerate()` and `restore()` of the Python module `py_layernorm`, which do the
+#'   work.
 #' @seealso [layer_layer_normalization()], [use_engine()]
 #' @export
 #' @examplesIf layernorm:::has_py_layernorm()

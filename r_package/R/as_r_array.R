@@ -18,6 +18,8 @@
 #' Anything else is an error of class `layernorm_argument_error`; so is a symbolic tensor, which has
 #' no values.
 #'
+#' @references The conversion of NumPy arrays by [reticulate::py_to_r()], extended to dtypes that R
+#'   does not have.
 #' @export
 #' @examplesIf layernorm:::has_py_layernorm()
 #' keras <- reticulate::import("keras")

@@ -20,6 +20,11 @@ to_python_axis <- function(value, axis_base, arg = "axis") {
       sprintf("Write `%s = -1` for the last axis, `%s = c(1, 2)` for two.", arg, arg)
     )
   }
+  if (anyDuplicated(axes)) {
+    abort_argument(
+      arg, "axes of which none is named twice", as.double(axes), "Write each axis once."
+    )
+  }
   axes <- count_from_zero(axes, axis_base, arg)
   if (inherits(value, "python.builtin.tuple")) {
     reticulate::tuple(as.list(axes))

@@ -22,6 +22,7 @@
 #' model warns that the model must be compiled again, because Keras otherwise goes on training
 #' without the new layer.
 #'
+#' @references The `object` argument of the layer functions of R's packages keras and keras3.
 #' @seealso [layer_layer_normalization()]
 #' @export
 #' @examplesIf layernorm:::has_py_layernorm()

@@ -17,7 +17,14 @@
 #' namespace of keras3 is loaded, a non-negative axis is an error that names both meanings, until
 #' `axis_base` or the option `layernorm.axis_base` says which one is meant.
 #'
-#' keras3 exports a function of the same name; the package attached last masks the other's.
+#' keras3 exports a function of the same name; the package attached last masks the other's, which
+#' then is called as `keras3::layer_layer_normalization()`.
+#'
+#' @section Functions of your own:
+#' An R function as initializer, regularizer or constraint works in training, but Keras saves a
+#' `.keras` file with it that nobody can load. So the layer warns when it is made: a model that
+#' holds it can be saved as weights only, by `model$save_weights()`. Keras's own, by name or as
+#' objects, are saved and come back, in R and in Python.
 #'
 #' @section Computation:
 #' Statistics are computed in at least float32 (in float64 for float64), whatever the layer's dtype
@@ -61,11 +68,12 @@
 #' axis out of range, is a `ValueError` from Python; an `object` that cannot be composed, such as a
 #' functional model, is a `TypeError`. Without the Python module there is an error of class
 #' `layernorm_python_error` that says how to install it. Adding to a compiled model warns that it
-#' must be compiled again.
+#' must be compiled again; an R function that no file can bring back is a warning, see above.
 #'
 #' @references Ba, Kiros, Hinton (2016). Layer Normalization. <https://arxiv.org/abs/1607.06450>
 #' @seealso [layer_norm()], the function without weights of its own; [layernorm_sitrep()], if Python
-#'   is not found.
+#'   is not found; `vignette("layernorm")`, and `vignette("keras", package = "layernorm")` for those
+#'   who know keras or keras3.
 #' @export
 #' @examplesIf layernorm:::has_py_layernorm()
 #' keras <- reticulate::import("keras")

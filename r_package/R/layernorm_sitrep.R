@@ -11,12 +11,16 @@
 #' * [reticulate::use_python()] changes nothing once Python has started, and any call into Python
 #'   starts it.
 #'
-#' Starts no Python in this session (it asks in a process of its own), downloads nothing, never
-#' fails.
+#' Starts no Python in this session (it asks in a process of its own) and downloads nothing.
 #'
 #' @return Invisibly a list: `lines`, the text printed; `problems`, a character vector of commands
 #'   that mend what is wrong, named by what is wrong, empty if all is well; `python`, the path of
 #'   the Python found or `NULL`; `started`, whether it runs in this session.
+#' @section Errors:
+#' None: what is wrong is part of the report.
+#'
+#' @references The report of the Python module, `python -m py_layernorm`; [reticulate::use_python()]
+#'   on the order in which Pythons are found.
 #' @export
 #' @examplesIf layernorm:::has_py_layernorm()
 #' layernorm_sitrep()

@@ -7,12 +7,14 @@ requirement <- "py-layernorm[tensorflow]"
 #' Call a public function of py_layernorm
 #'
 #' @param name Its name.
-#' @param args A list of its arguments.
+#' @param args A list of its arguments, all named.
 #' @return What it returns. Its Python warnings have become R warnings.
 #' @noRd
 call_python <- function(name, args) {
   check_alive(args)
-  answer <- do.call(bridge(), c(name, args), quote = TRUE)
+  # By their names: `do.call()` would put the values into the call, where R copies a matrix.
+  by_name <- Map(as.name, names(args))
+  answer <- eval(as.call(c(bridge(), name, by_name)), args)
   for (text in answer[[2]]) {
     warning(text, call. = FALSE)
   }

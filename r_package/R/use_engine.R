@@ -12,6 +12,7 @@
 #' Any other `name` is an error of class `layernorm_argument_error`, raised before Python starts. An
 #' engine that this machine does not have is an error from Python that says why.
 #'
+#' @references `use_engine()` of the Python module `py_layernorm`, which does the work.
 #' @export
 #' @examplesIf layernorm:::has_py_layernorm()
 #' use_engine("portable", layer_norm(matrix(c(1, 2, 30, 50), 2, byrow = TRUE)))
@@ -25,7 +26,7 @@ use_engine <- function(name, code) {
       "name", "\"auto\", \"fused\" or \"portable\"", name, "Write `use_engine(\"auto\")`."
     )
   }
-  setting <- call_python("use_engine", list(name))
+  setting <- call_python("use_engine", list(name = name))
   if (missing(code)) {
     return(invisible(setting$previous))
   }

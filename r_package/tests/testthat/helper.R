@@ -9,6 +9,11 @@ skip_if_no_py_layernorm <- function() {
   testthat::skip("py_layernorm cannot be imported")
 }
 
+skip_if_no_keras3 <- function() {
+  testthat::skip_if_not_installed("keras3")
+  skip_if_no_py_layernorm()
+}
+
 py_keras <- function() reticulate::import("keras")
 
 # A model of `features` inputs, with Keras's automatic names counted anew.
@@ -98,7 +103,7 @@ local_fake_keras3 <- function(env = parent.frame()) {
 no_choice <- function(home) {
   c(
     RETICULATE_PYTHON = NA, RETICULATE_PYTHON_ENV = NA, RETICULATE_PYTHON_FALLBACK = NA,
-    VIRTUAL_ENV = NA, HOME = home, WORKON_HOME = home
+    VIRTUAL_ENV = NA, HOME = home, WORKON_HOME = home, `_R_CHECK_PACKAGE_NAME_` = NA
   )
 }
 

@@ -20,8 +20,10 @@ test_that("tensors and variables of every dtype become R arrays", {
   ops <- py_keras()$ops
   values <- matrix(c(1, 0, 1, 1, 0, 0), 2)
   types <- c(
-    bool = "logical", int8 = "integer", int32 = "integer", int64 = "double", float16 = "double",
-    bfloat16 = "double", float32 = "double", float64 = "double"
+    bool = "logical", int8 = "integer", int16 = "integer", int32 = "integer", int64 = "double",
+    uint8 = "integer", uint16 = "integer", uint32 = "double", uint64 = "double",
+    float16 = "double", bfloat16 = "double", float32 = "double", float64 = "double",
+    float8_e4m3fn = "double", float8_e5m2 = "double"
   )
   for (dtype in names(types)) {
     tensor <- ops$convert_to_tensor(values, dtype = dtype)
@@ -32,6 +34,12 @@ test_that("tensors and variables of every dtype become R arrays", {
   }
 })
 
+test_that("complex tensors become complex arrays", {
+  skip_if_no_py_layernorm()
+  tensor <- reticulate::import("tensorflow")$constant(matrix(c(1 + 2i, 0 - 1i), 1))
+  expect_identical(as_r_array(tensor), matrix(c(1 + 2i, 0 - 1i), 1))
+})
+
 test_that("values keep all their digits", {
   skip_if_no_py_layernorm()
   np <- reticulate::import("numpy", convert = FALSE)
@@ -40,8 +48,11 @@ test_that("values keep all their digits", {
   x <- numbers(2, 3, 4)
   expect_identical(as_r_array(np$array(x)), x)
   expect_identical(as_r_array(np$array(x, order = "C")), x)
-  half <- py_keras()$ops$convert_to_tensor(1.00390625, dtype = "float16")
-  expect_identical(as_r_array(half), 1.00390625)
+  values <- array(c(-3, 1.0078125)) # 1 + 2^-7: all the digits of bfloat16
+  for (dtype in c("float16", "bfloat16")) {
+    tensor <- py_keras()$ops$convert_to_tensor(values, dtype = dtype)
+    expect_identical(as_r_array(tensor), values)
+  }
 })
 
 test_that("a tensor of rank 0 becomes a plain number, of no rows an array of none", {

@@ -78,6 +78,17 @@ test_that("Python decides what objects and layers are", {
   expect_session_works()
 })
 
+test_that("a pipe of three names its layers in the order in which they are written", {
+  skip_if_no_py_layernorm()
+  layers <- py_keras()$layers
+  model <- new_model() |>
+    compose_layer(layers$Dense(3L)) |>
+    layer_layer_normalization() |>
+    compose_layer(layers$Dense(2L))
+  expect_identical(layer_names(model), c("dense", "layer_normalization", "dense_1"))
+  expect_identical(dim(as_r_array(model$layers[[1]]$kernel)), c(4L, 3L))
+})
+
 test_that("both pipes compose", {
   skip_if_no_py_layernorm()
   skip_if_not_installed("magrittr")

@@ -15,3 +15,18 @@ test_that("every example runs", {
     expect_true(any(grepl("^> ", out)), info = paste(readLines(script), collapse = "\n"))
   }
 })
+
+test_that("every page has a value, errors, an example and a source", {
+  path <- getNamespaceInfo("layernorm", "path")
+  if (!file.exists(file.path(path, "Meta"))) skip("The package is not installed")
+  pages <- tools::Rd_db("layernorm", lib.loc = dirname(path))
+  expect_gt(length(pages), 0)
+  for (name in names(pages)) {
+    page <- pages[[name]]
+    tags <- vapply(page, function(part) attr(part, "Rd_tag"), "")
+    expect_true(all(c("\\value", "\\examples", "\\references") %in% tags), info = name)
+    sections <- page[tags == "\\section"]
+    titles <- vapply(sections, function(part) paste(unlist(part[[1]]), collapse = ""), "")
+    expect_true(any(startsWith(titles, "Errors")), info = name)
+  }
+})

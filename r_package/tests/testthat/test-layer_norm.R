@@ -107,3 +107,27 @@ test_that("x is left as it was", {
   layer_norm(x)
   expect_identical(x, copy)
 })
+
+test_that("a matrix goes to Python without a copy", {
+  skip_if_no_py_layernorm()
+  spy <- reticulate::py_run_string(
+    "
+def watch(module=__import__('py_layernorm')):
+    own, seen = module.layer_norm, []
+    def spy(x, **kwargs):
+        seen.append(x)
+        return own(x, **kwargs)
+    def undo():
+        module.layer_norm = own
+    module.layer_norm = spy
+    return undo, lambda: len({x.ctypes.data for x in seen})
+",
+    local = TRUE
+  )$watch()
+  withr::defer(spy[[1]]())
+  x <- numbers(3, 4)
+  for (i in 1:2) layer_norm(x)
+  expect_identical(spy[[2]](), 1L) # two copies, both kept, would lie in two places
+  layer_norm(x + 0)
+  expect_identical(spy[[2]](), 2L)
+})

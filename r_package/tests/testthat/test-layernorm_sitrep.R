@@ -102,7 +102,12 @@ test_that("an old reticulate comes with the command that renews it", {
 })
 
 test_that("a module whose own report fails is a problem", {
-  plan <- list(started = FALSE, path = "/no/such/python")
-  expect_null(doctor_report(plan))
-  expect_identical(unname(doctor_problem(plan)), "/no/such/python -m py_layernorm --no-r")
+  skip_if_no_py_layernorm()
+  python <- local_bare_python()
+  folder <- withr::local_tempdir()
+  dir.create(file.path(folder, "py_layernorm")) # a module without anything in it
+  out <- sitrep(c(RETICULATE_PYTHON = python, PYTHONPATH = folder))
+  expect_match(out, "py_layernorm +found\n")
+  expect_match(out, "PROBLEM the module py_layernorm is there but its own report fails -> ")
+  expect_match(out, sprintf("-> %s -m py_layernorm --no-r", python), fixed = TRUE)
 })

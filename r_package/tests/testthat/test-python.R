@@ -1,9 +1,27 @@
 test_that("loading the package starts no Python and notes what it needs", {
+  noted <- "cat('py-layernorm[tensorflow]' %in% reticulate::py_require()$packages, '\\n')"
   out <- run_r(c(
-    "cat(reticulate::py_available(), '\\n')",
-    "cat('py-layernorm[tensorflow]' %in% reticulate::py_require()$packages)"
+    noted,
+    "reticulate::py_require('py-layernorm[tensorflow]', action = 'remove')",
+    noted,
+    "layernorm:::.onLoad()",
+    noted,
+    "cat(reticulate::py_available(), '\\n')"
   ))
-  expect_identical(trimws(out), c("FALSE", "TRUE"))
+  expect_identical(trimws(out), c("TRUE", "FALSE", "TRUE", "FALSE"))
+})
+
+test_that("in R CMD check nothing is downloaded, and nothing left in the home folder", {
+  settings <- c(
+    "layernorm:::.onLoad()",
+    "home <- Sys.getenv('KERAS_HOME')",
+    "cat(Sys.getenv('RETICULATE_USE_MANAGED_VENV', 'unset'), dirname(home) == tempdir())"
+  )
+  unset <- c(RETICULATE_USE_MANAGED_VENV = NA, KERAS_HOME = NA)
+  expect_identical(run_r(settings, c(unset, `_R_CHECK_PACKAGE_NAME_` = "layernorm")), "no TRUE")
+  expect_identical(run_r(settings, c(unset, `_R_CHECK_PACKAGE_NAME_` = NA)), "unset FALSE")
+  elsewhere <- c(KERAS_HOME = "/elsewhere", `_R_CHECK_PACKAGE_NAME_` = "layernorm")
+  expect_identical(run_r("cat(Sys.getenv('KERAS_HOME'))", elsewhere), "/elsewhere")
 })
 
 test_that("the package loads after Python has started, and without any Python", {
@@ -59,4 +77,6 @@ test_that("the module is imported once, and gives converted results", {
   layer <- layer_layer_normalization()
   expect_identical(layer$trainable, TRUE)
   expect_identical(layer$get_config()$epsilon, 0.001)
+  # Imported without conversion, a layer called from R fails: "could not find function".
+  expect_equal(as_r_array(layer(numbers(3, 4))), reference_norm(numbers(3, 4), 1), tolerance = 1e-6)
 })
