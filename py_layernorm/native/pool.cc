@@ -7,9 +7,9 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdlib>
+#include <exception>
 #include <mutex>
 #include <new>
-#include <system_error>
 #include <thread>
 
 #if defined(__linux__)
@@ -38,17 +38,21 @@ void relax() {
 #endif
 }
 
+int within_limits(int threads) {
+  return threads < 1 ? 1 : threads < kMostThreads ? threads : kMostThreads;
+}
+
 int default_thread_count() {
   if (const char* text = std::getenv("PY_LAYERNORM_THREADS")) {
     const int threads = std::atoi(text);
-    if (threads > 0) return threads < kMostThreads ? threads : kMostThreads;
+    if (threads > 0) return within_limits(threads);
   }
 #if defined(__linux__)
   cpu_set_t allowed;
-  if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) return CPU_COUNT(&allowed);
+  if (sched_getaffinity(0, sizeof allowed, &allowed) == 0)
+    return within_limits(CPU_COUNT(&allowed));
 #endif
-  const unsigned processors = std::thread::hardware_concurrency();
-  return processors > 0 ? static_cast<int>(processors) : 1;
+  return within_limits(static_cast<int>(std::thread::hardware_concurrency()));
 }
 
 class Pool {
@@ -96,7 +100,7 @@ class Pool {
     while (workers_ < wanted) {
       try {
         std::thread([this, number = workers_ + 1] { work(number); }).detach();
-      } catch (const std::system_error&) {
+      } catch (const std::exception&) {  // no thread to be had, or no memory
         return;
       }
       ++workers_;
@@ -196,7 +200,7 @@ int thread_count() {
 }
 
 void set_thread_count(int threads) {
-  threads_setting.store(threads < 1 ? 1 : threads < kMostThreads ? threads : kMostThreads);
+  threads_setting.store(within_limits(threads));
 }
 
 void parallel_for(std::int64_t tasks, std::int64_t block, Task task, const void* argument) {

@@ -1,7 +1,8 @@
 // A small pool of threads that share out the tasks of one call.
 //
-// Tasks are taken in blocks by whoever is free, so that a thread whose processor is busy with
-// something else takes fewer. The caller takes part. Idle threads spin for some microseconds, in
+// Each thread has a share of its own, and takes its tasks in blocks; whoever is done takes blocks of
+// the others' shares, so that a thread whose processor is busy with something else does fewer. The
+// caller takes part. Idle threads spin for some microseconds, in
 // case the next call follows at once, then sleep. One call at a time has the pool: another that
 // comes meanwhile does its tasks alone. A forked child makes itself a new pool.
 #pragma once
