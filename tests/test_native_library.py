@@ -123,3 +123,11 @@ def test_nothing_outside_the_package_is_loaded(tmp_path):
     )
     assert done.stdout.startswith("fused "), done.stdout + done.stderr
     assert not marker.exists()
+
+
+def test_a_file_that_ends_before_its_headers_say(tmp_path):
+    content = (library.folder() / library.OP).read_bytes()
+    path = tmp_path / library.OP
+    path.write_bytes(content[:-1])
+    with pytest.raises(OSError, match=f"is truncated: it has {len(content) - 1} bytes of"):
+        library.whole(path)
