@@ -12,16 +12,18 @@ test_that("loading the package starts no Python and notes what it needs", {
 })
 
 test_that("in R CMD check nothing is downloaded, and nothing left in the home folder", {
-  settings <- c(
-    "layernorm:::.onLoad()",
-    "home <- Sys.getenv('KERAS_HOME')",
-    "cat(Sys.getenv('RETICULATE_USE_MANAGED_VENV', 'unset'), dirname(home) == tempdir())"
+  show <- paste(
+    "cat(Sys.getenv('RETICULATE_USE_MANAGED_VENV', 'unset'),",
+    "dirname(Sys.getenv('KERAS_HOME')) == tempdir(), '')"
   )
+  settings <- c(show, "Sys.unsetenv('KERAS_HOME')", "layernorm:::.onLoad()", show)
   unset <- c(RETICULATE_USE_MANAGED_VENV = NA, KERAS_HOME = NA)
-  expect_identical(run_r(settings, c(unset, `_R_CHECK_PACKAGE_NAME_` = "layernorm")), "no TRUE")
-  expect_identical(run_r(settings, c(unset, `_R_CHECK_PACKAGE_NAME_` = NA)), "unset FALSE")
-  elsewhere <- c(KERAS_HOME = "/elsewhere", `_R_CHECK_PACKAGE_NAME_` = "layernorm")
-  expect_identical(run_r("cat(Sys.getenv('KERAS_HOME'))", elsewhere), "/elsewhere")
+  in_check <- run_r(settings, c(unset, `_R_CHECK_PACKAGE_NAME_` = "layernorm"))
+  expect_identical(in_check, "no TRUE no TRUE ")
+  elsewhere <- run_r(settings, c(unset, `_R_CHECK_PACKAGE_NAME_` = NA))
+  expect_identical(elsewhere, "unset FALSE unset FALSE ")
+  chosen <- c(KERAS_HOME = "/chosen", `_R_CHECK_PACKAGE_NAME_` = "layernorm")
+  expect_identical(run_r("cat(Sys.getenv('KERAS_HOME'))", chosen), "/chosen")
 })
 
 test_that("the package loads after Python has started, and without any Python", {
