@@ -39,13 +39,13 @@ def bits(values):
 @pytest.fixture
 def kernel():
     """The library that the op calls; the number of its threads is as it was afterwards."""
-    from py_layernorm.engines import fused
+    from py_layernorm.engines import fused, library
 
     fused.load()
-    library = ctypes.CDLL(str(fused._folder() / "libpy_layernorm_kernel.so"))
-    before = library.py_layernorm_get_threads()
-    yield library
-    library.py_layernorm_set_threads(before)
+    loaded = ctypes.CDLL(str(library.folder() / library.KERNEL))
+    before = loaded.py_layernorm_get_threads()
+    yield loaded
+    loaded.py_layernorm_set_threads(before)
 
 
 @pytest.mark.skipif(engines.fused_unavailable() is not None, reason="the threads are the op's own")

@@ -171,7 +171,7 @@ struct Plane {
 template <class C>
 INLINE Plane<C> plane_of(Row<C> row, double sum_g, double sum_gx, double one_nth) {
   const double k2 = sum_gx * one_nth;
-  const double level = sum_g * one_nth - static_cast<double>(row.cr) * k2;
+  const double level = (sum_g - static_cast<double>(row.cr) * sum_gx) * one_nth;
   const C upper = static_cast<C>(level);
   return {row.m, upper, static_cast<C>(level - static_cast<double>(upper)),
           static_cast<C>(row.r * k2), row.r};
@@ -230,24 +230,29 @@ INLINE void backward_together(const Backward& b, int64_t first, const Compute<T>
   sums.count(kRows);
 }
 
+// A row whose rstd C cannot hold.
+template <class T>
+INLINE void backward_in_double(const Backward& b, int64_t row, double* dgamma, double* dbeta) {
+  const BackwardOf<T> a(b);
+  const int64_t n = b.n;
+  const double mean = b.mean[row], rstd = b.rstd[row];
+  double sum_g, sum_gx;
+  add_in_double(a.dy + row * n, a.x + row * n, a.gamma, n, 1, mean, rstd, dgamma, dbeta, &sum_g,
+                &sum_gx);
+  write_dx_in_double(a.dy + row * n, a.x + row * n, a.gamma, n, 1, mean, rstd, sum_g / n,
+                     sum_gx / n, a.dx + row * n);
+}
+
 // Row by row, each as its rstd allows.
 template <class T>
 __attribute__((noinline)) void backward_singly(const Backward& b, int64_t first, int64_t last,
                                                const Compute<T>* ones,
                                                ColumnSums<Compute<T>, kSegment>& sums) {
-  const BackwardOf<T> a(b);
-  const int64_t n = b.n;
   for (int64_t row = first; row < last; ++row) {
-    const double mean = b.mean[row], rstd = b.rstd[row];
-    if (rstd_in_range(Compute<T>(), rstd)) {
+    if (rstd_in_range(Compute<T>(), b.rstd[row])) {
       backward_together<T, 1>(b, row, ones, sums);
     } else {
-      const T* dy = a.dy + row * n;
-      const T* x = a.x + row * n;
-      double sum_g, sum_gx;
-      add_in_double(dy, x, a.gamma, n, 1, mean, rstd, sums.total_dgamma, sums.total_dbeta, &sum_g,
-                    &sum_gx);
-      write_dx_in_double(dy, x, a.gamma, n, 1, mean, rstd, sum_g / n, sum_gx / n, a.dx + row * n);
+      backward_in_double<T>(b, row, sums.total_dgamma, sums.total_dbeta);
     }
   }
 }
@@ -281,7 +286,14 @@ void backward_groups(const Backward& b, int64_t first, int64_t last, double* dga
 template <class C>
 struct Planes {
   static constexpr int kRows = kLanes<C>;
-  C m[kRows], r[kRows], cr[kRows], upper[kRows], lower[kRows], slope[kRows];
+  // The rows' m, then their r, their cr, and so on.
+  C constants[6 * kRows];
+  C* const m = constants;
+  C* const r = constants + kRows;
+  C* const cr = constants + 2 * kRows;
+  C* const upper = constants + 3 * kRows;
+  C* const lower = constants + 4 * kRows;
+  C* const slope = constants + 5 * kRows;
 
   INLINE void begin(const double* mean, const double* rstd, int64_t count) {
     double c[kRows] = {}, scale[kRows] = {};
@@ -297,15 +309,27 @@ struct Planes {
     C sum_g[kRows], sum_gx[kRows];
     store(sum_g, sums_g);
     store(sum_gx, sums_gx);
+    // plane_of, written so that the compiler makes vectors of it.
     for (int i = 0; i < kRows; ++i) {
-      const double k2 = static_cast<double>(sum_gx[i]) * one_nth;
-      const double level = static_cast<double>(sum_g[i]) * one_nth - static_cast<double>(cr[i]) * k2;
+      const double gx = static_cast<double>(sum_gx[i]);
+      const double level =
+          (static_cast<double>(sum_g[i]) - static_cast<double>(cr[i]) * gx) * one_nth;
       upper[i] = static_cast<C>(level);
       lower[i] = static_cast<C>(level - static_cast<double>(upper[i]));
-      slope[i] = static_cast<C>(static_cast<double>(r[i]) * k2);
+      slope[i] = static_cast<C>(static_cast<double>(r[i]) * (gx * one_nth));
     }
   }
 };
+
+// The rows [first, first + count) whose rstd C cannot hold, in double. Apart from the other rows'
+// loops, whose registers a call would cost.
+template <class T>
+__attribute__((noinline)) void backward_some_in_double(const Backward& b, int64_t first,
+                                                       int64_t count, double* dgamma,
+                                                       double* dbeta) {
+  for (int64_t row = first; row < first + count; ++row)
+    if (!rstd_in_range(Compute<T>(), b.rstd[row])) backward_in_double<T>(b, row, dgamma, dbeta);
+}
 
 // The same of rows of kVectors vectors, the last perhaps not full: gamma and the sums of a fold
 // stay in registers, and no loop runs over a row.
@@ -325,56 +349,62 @@ void backward_short(const Backward& b, int64_t begin, int64_t end, double* dgamm
   V sum_g[kWidth] = {}, sum_gx[kWidth] = {};
   for (int64_t first = begin; first < end; first += kWidth) {
     const int64_t count = smaller(kWidth, end - first);
-    if (!all_in_range<T>(b, first, count)) {
-      backward_groups<T>(b, first, first + count, dgamma_sum, dbeta_sum);
-      continue;
-    }
-    const T* const x_begin = a.x + first * n;
-    const T* const x_end = x_begin + count * n;
-    const T* dy = a.dy + first * n;
     Planes<C> planes;
     planes.begin(b.mean + first, b.rstd + first, count);
+    const bool all = all_in_range<T>(b, first, count);
+    if (!all) backward_some_in_double<T>(b, first, count, dgamma_sum, dbeta_sum);
+    const double* rstd = b.rstd + first;
+    const auto row_in_range = [&](int64_t r) { return rstd_in_range(C(), rstd[r]); };
 
     V dgamma[kVectors] = {}, dbeta[kVectors] = {};
-    const C* constants = planes.m;
-    V* into_g = sum_g;
-    V* into_gx = sum_gx;
-    for (const T* x = x_begin; x != x_end; x += n, dy += n, ++constants) {
-      const V m = splat(constants[0]), r = splat(constants[kWidth]),
-              cr = splat(constants[2 * kWidth]);
-      V g = {}, gx = {};
-      for (int v = 0; v < kVectors; ++v) {
-        const V d = load(dy + v * kWidth, in_use(v));
-        V xhat = (load(x + v * kWidth, in_use(v)) - m) * r - cr;
-        if (v == kLast) xhat = first_lanes<C>(xhat, left);
-        const V product = d * xhat;
-        dgamma[v] += product;
-        dbeta[v] += d;
-        g += d * gamma[v];
-        gx += product * gamma[v];
+    for_runs(count, all, row_in_range, [&](int64_t run, int64_t run_end) {
+      const T* x = a.x + (first + run) * n;
+      const T* dy = a.dy + (first + run) * n;
+      const C* constants = planes.constants + run;
+      V* into_g = sum_g + run;
+      V* into_gx = sum_gx + run;
+      for (const T* const x_end = x + (run_end - run) * n; x != x_end; x += n, dy += n) {
+        const V m = splat(constants[0]), r = splat(constants[kWidth]),
+                cr = splat(constants[2 * kWidth]);
+        ++constants;
+        V g = {}, gx = {};
+        for (int v = 0; v < kVectors; ++v) {
+          const V d = load(dy + v * kWidth, in_use(v));
+          V xhat = (load(x + v * kWidth, in_use(v)) - m) * r - cr;
+          if (v == kLast) xhat = first_lanes<C>(xhat, left);
+          const V product = d * xhat;
+          dgamma[v] += product;
+          dbeta[v] += d;
+          g += d * gamma[v];
+          gx += product * gamma[v];
+        }
+        *into_g++ = g;
+        *into_gx++ = gx;
       }
-      *into_g++ = g;
-      *into_gx++ = gx;
-    }
+    });
     for (int v = 0; v < kVectors; ++v) {
       add_lanes<C>(dgamma_sum + v * kWidth, dgamma[v]);
       add_lanes<C>(dbeta_sum + v * kWidth, dbeta[v]);
     }
     planes.finish(sum_each<C, kWidth>(sum_g), sum_each<C, kWidth>(sum_gx), one_nth);
 
-    constants = planes.m;
-    dy = a.dy + first * n;
-    T* dx = a.dx + first * n;
-    for (const T* x = x_begin; x != x_end; x += n, dy += n, dx += n, ++constants) {
-      const V m = splat(constants[0]), r = splat(constants[kWidth]),
-              upper = splat(constants[3 * kWidth]), lower = splat(constants[4 * kWidth]),
-              slope = splat(constants[5 * kWidth]);
-      for (int v = 0; v < kVectors; ++v) {
-        const V level = load(dy + v * kWidth, in_use(v)) * gamma[v] - upper;
-        const V out = (level - ((load(x + v * kWidth, in_use(v)) - m) * slope + lower)) * r;
-        store(dx + v * kWidth, out, in_use(v));
+    for_runs(count, all, row_in_range, [&](int64_t run, int64_t run_end) {
+      const T* x = a.x + (first + run) * n;
+      const T* dy = a.dy + (first + run) * n;
+      T* dx = a.dx + (first + run) * n;
+      const C* constants = planes.constants + run;
+      for (const T* const x_end = x + (run_end - run) * n; x != x_end; x += n, dy += n, dx += n) {
+        const V m = splat(constants[0]), r = splat(constants[kWidth]),
+                upper = splat(constants[3 * kWidth]), lower = splat(constants[4 * kWidth]),
+                slope = splat(constants[5 * kWidth]);
+        ++constants;
+        for (int v = 0; v < kVectors; ++v) {
+          const V level = load(dy + v * kWidth, in_use(v)) * gamma[v] - upper;
+          const V out = (level - ((load(x + v * kWidth, in_use(v)) - m) * slope + lower)) * r;
+          store(dx + v * kWidth, out, in_use(v));
+        }
       }
-    }
+    });
   }
 }
 

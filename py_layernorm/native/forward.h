@@ -32,7 +32,11 @@ struct Rows {
   static constexpr int kVectors = (kRows + kDoubles - 1) / kDoubles;
   static constexpr int kRoom = kVectors * kDoubles;
   double mean[kRoom], rstd[kRoom], spread[kRoom];
-  C m[kLanes<C>], r[kLanes<C>], cr[kLanes<C>];
+  // The rows' m, then their r, then their cr.
+  C constants[3 * kLanes<C>];
+  C* const m = constants;
+  C* const r = constants + kLanes<C>;
+  C* const cr = constants + 2 * kLanes<C>;
 
   INLINE Row<C> row(int64_t i) const { return {m[i], r[i], cr[i]}; }
 
@@ -104,23 +108,17 @@ void forward_groups(const Forward& f, int64_t begin, int64_t end) {
   if (kStreaming) end_streaming();
 }
 
-// Rows of which some are not in range. Apart from the others' loop, whose registers a call would cost.
+// The rows [first, first + count) that are not in range. Apart from the other rows' loop, whose
+// registers a call would cost.
 template <class T, int kRows>
-__attribute__((noinline)) void normalise_some_in_double(const Forward& f, const ForwardOf<T>& a,
-                                                        int64_t first, int64_t count,
+__attribute__((noinline)) void normalise_some_in_double(const Forward& f, int64_t first,
+                                                        int64_t count,
                                                         Rows<Compute<T>, kRows>& rows) {
-  using C = Compute<T>;
-  const Stand<C> ones(1, a.gamma ? 0 : f.n), zeros(0, a.beta ? 0 : f.n);
-  for (int64_t r = 0; r < count; ++r) {
-    const T* x = a.x + (first + r) * f.n;
-    T* y = a.y + (first + r) * f.n;
-    if (in_range(C(), rows.spread[r])) {
-      normalise_chunk<1, false>(x, a.gamma ? a.gamma : ones.chunk, a.beta ? a.beta : zeros.chunk,
-                                f.n, rows.row(r), y, x);
-    } else {
-      normalise_in_double(x, a.gamma, a.beta, f.n, 1, f.epsilon, y, &rows.mean[r], &rows.rstd[r]);
-    }
-  }
+  const ForwardOf<T> a(f);
+  for (int64_t r = 0; r < count; ++r)
+    if (!in_range(Compute<T>(), rows.spread[r]))
+      normalise_in_double(a.x + (first + r) * f.n, a.gamma, a.beta, f.n, 1, f.epsilon,
+                          a.y + (first + r) * f.n, &rows.mean[r], &rows.rstd[r]);
 }
 
 // Rows of kVectors vectors, the last perhaps not full, as many at a time as a vector has lanes.
@@ -170,20 +168,23 @@ void forward_short(const Forward& f, int64_t begin, int64_t end) {
       *into++ = total;
       *into2++ = total2;
     }
-    if (rows.finish(m, sum_each<C, kWidth>(sum), sum_each<C, kWidth>(sum2), one_nth, f.epsilon)) {
-      const C* constants = rows.m;
-      T* y = a.y + first * n;
-      for (const T* x = x_begin; x != x_end; x += n, y += n, ++constants) {
+    const bool all = rows.finish(m, sum_each<C, kWidth>(sum), sum_each<C, kWidth>(sum2), one_nth,
+                                 f.epsilon);
+    if (!all) normalise_some_in_double<T>(f, first, count, rows);
+    const auto row_in_range = [&](int64_t r) { return in_range(C(), rows.spread[r]); };
+    for_runs(count, all, row_in_range, [&](int64_t run, int64_t run_end) {
+      T* y = a.y + (first + run) * n;
+      const C* constants = rows.constants + run;
+      for (const T* x = x_begin + run * n; x != x_begin + run_end * n; x += n, y += n) {
         const V m = splat(constants[0]), r = splat(constants[kWidth]),
                 cr = splat(constants[2 * kWidth]);
+        ++constants;
         for (int v = 0; v < kVectors; ++v)
           write<kStreaming>(y + v * kWidth,
                             ((load(x + v * kWidth, in_use(v)) - m) * r - cr) * gamma[v] + beta[v],
                             in_use(v));
       }
-    } else {
-      normalise_some_in_double(f, a, first, count, rows);
-    }
+    });
     std::memcpy(f.mean + first, rows.mean, count * sizeof(double));
     std::memcpy(f.rstd + first, rows.rstd, count * sizeof(double));
   }

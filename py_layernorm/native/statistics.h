@@ -41,6 +41,9 @@ INLINE bool rstd_in_range(double, double rstd) { return rstd >= 1e-280 && rstd <
 
 // A row, or a vector of them, from the sums of d = x - m and of d^2: its mean is m + c. Unless the
 // spread is in range, the row is to be done again by normalise_in_double.
+//
+// Here and in plane_of, no difference of two products: which of them the compiler fuses with the
+// subtraction could differ from one copy of the code to another, and with it a row's last bit.
 template <class D>
 struct Statistics {
   D c, rstd, spread;
@@ -48,9 +51,25 @@ struct Statistics {
 template <class D>
 INLINE Statistics<D> statistics_of(D sum_d, D sum_d2, double one_nth, double epsilon) {
   const D c = sum_d * one_nth;
-  const D d2 = sum_d2 * one_nth;
-  const D var = d2 - c * c;
-  return {c, 1 / square_root((var < 0 ? D{} : var) + epsilon), d2 + epsilon};
+  const D var = (sum_d2 - sum_d * c) * one_nth;
+  return {c, 1 / square_root((var < 0 ? D{} : var) + epsilon), sum_d2 * one_nth + epsilon};
+}
+
+// step(begin, end) for each run of rows in [0, count) that are in range; of all of them, if `all`.
+// Runs, and not a question at each row, because that costs a loop over short rows a tenth.
+template <class InRange, class Step>
+INLINE void for_runs(int64_t count, bool all, const InRange& row_in_range, const Step& step) {
+  for (int64_t begin = 0, end; begin < count; begin = end) {
+    end = begin + 1;
+    if (all) {
+      end = count;
+    } else if (!row_in_range(begin)) {
+      continue;
+    } else {
+      while (end < count && row_in_range(end)) ++end;
+    }
+    step(begin, end);
+  }
 }
 
 // Rows that are done side by side: so that they share what is read of gamma and beta, one row's
