@@ -43,7 +43,8 @@ on_each() {
 
 asan() {
   build asan -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-  must_fail "$folder/driver"
+  # AVX-512 reads a row's end by masked loads, into which the sanitizer does not look.
+  PY_LAYERNORM_ISA=avx2 must_fail "$folder/driver"
   on_each "baseline avx2 avx512" "$folder/driver"
 }
 
