@@ -192,6 +192,22 @@ def test_keeps_its_digits_at_any_offset_and_scale(kernel, n, offset, scale, epsi
     assert error(dbeta, references[5]) <= 5e-7
 
 
+@pytest.mark.parametrize("n", [5, 18, 37, 64, 100])
+def test_rows_that_float_cannot_hold_change_no_other_and_are_right_beside_them(kernel, n):
+    x, dy, gamma, beta = data((37, n, 1))
+    usual = run(kernel, x, dy, gamma, beta)
+    large = [2, 3, 19, 36]
+    x[large] *= np.float32(1e25)
+    y, mean, rstd, dx, dgamma, _ = run(kernel, x, dy, gamma, beta)
+    references = expected(x, dy, gamma, beta)
+    assert error(y[large], references[0][large]) <= 1e-6
+    assert error(dx[large], references[3][large]) <= 5e-7
+    assert error(dgamma, references[4]) <= 5e-7
+    others = np.setdiff1d(np.arange(37), large)
+    for value, before in zip((y, mean, rstd, dx), usual, strict=False):
+        np.testing.assert_array_equal(value[others], before[others])
+
+
 @pytest.mark.parametrize("scale", [1e300, 1e200, 1e-150, 1e-200, 1e-300])
 def test_float64_rows_whose_squares_float64_cannot_hold(kernel, scale):
     x, dy, gamma, beta = data((5, 100, 1), "float64")

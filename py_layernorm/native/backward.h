@@ -116,20 +116,16 @@ INLINE void add_chunk(const T* const* dy, const T* const* x, const Row<Compute<T
                         sum_g, sum_gx);
 }
 
-// The same of any number of columns, chunk by chunk, and with the sums in double. Rows of one chunk
-// may be more than kTogether: they are added by so many, and their sums crosswise.
+// The same of any number of columns, chunk by chunk, and with the sums in double.
 template <class T, int kRows>
 INLINE void add_columns(const T* const* dy, const T* const* x, const Row<Compute<T>>* row,
                         const Compute<T>* gamma, const Compute<T>* ones, int64_t n,
                         Compute<T>* dgamma_sum, Compute<T>* dbeta_sum, double* sum_g,
                         double* sum_gx) {
   using C = Compute<T>;
-  constexpr int kAtOnce = kRows < kTogether<C> ? kRows : kTogether<C>;
   Vec<C> g[kRows], gx[kRows];
   if (n <= kChunk) {
-    for (int r = 0; r < kRows; r += kAtOnce)
-      add_chunk<T, kAtOnce>(dy + r, x + r, row + r, gamma ? gamma : ones, n, dgamma_sum, dbeta_sum,
-                            g + r, gx + r);
+    add_chunk<T, kRows>(dy, x, row, gamma ? gamma : ones, n, dgamma_sum, dbeta_sum, g, gx);
     C g_total[kLanes<C>], gx_total[kLanes<C>];
     store(g_total, sum_each<C, kRows>(g));
     store(gx_total, sum_each<C, kRows>(gx));
@@ -295,6 +291,9 @@ struct Planes {
   C* const lower = constants + 4 * kRows;
   C* const slope = constants + 5 * kRows;
 
+  Planes() = default;
+  Planes(const Planes&) = delete;
+
   INLINE void begin(const double* mean, const double* rstd, int64_t count) {
     double c[kRows] = {}, scale[kRows] = {};
     std::memcpy(c, mean, count * sizeof(double));
@@ -331,8 +330,8 @@ __attribute__((noinline)) void backward_some_in_double(const Backward& b, int64_
     if (!rstd_in_range(Compute<T>(), b.rstd[row])) backward_in_double<T>(b, row, dgamma, dbeta);
 }
 
-// The same of rows of kVectors vectors, the last perhaps not full: gamma and the sums of a fold
-// stay in registers, and no loop runs over a row.
+// The same of rows of kVectors vectors, the last perhaps not full, as many at a time as a vector has
+// lanes: gamma and their sums for dgamma and dbeta stay in registers, and no loop runs over a row.
 template <class T, int kVectors>
 void backward_short(const Backward& b, int64_t begin, int64_t end, double* dgamma_sum,
                     double* dbeta_sum) {

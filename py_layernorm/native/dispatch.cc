@@ -24,7 +24,7 @@ constexpr int64_t kAloneBytes = 192 << 10;
 constexpr int64_t kLeastPieceBytes = 32 << 10;
 constexpr int64_t kMostPieceBytes = 128 << 10;
 constexpr int64_t kPieces = 8;
-// Where a call reads and writes more than this, it writes past the cache: half of what it wrote
+// Where a call reads and writes more than this, floats are written past the cache: half of them
 // would not be there when read.
 constexpr int64_t kStreamBytes = 30 << 20;
 // Long rows are done backward this many bytes of dy and x at a time, which the last-level cache

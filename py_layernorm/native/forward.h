@@ -38,6 +38,9 @@ struct Rows {
   C* const r = constants + kLanes<C>;
   C* const cr = constants + 2 * kLanes<C>;
 
+  Rows() = default;
+  Rows(const Rows&) = delete;
+
   INLINE Row<C> row(int64_t i) const { return {m[i], r[i], cr[i]}; }
 
   // Whether all are in range.

@@ -13,7 +13,8 @@ namespace py_layernorm {
 
 using Task = void (*)(const void* argument, std::int64_t begin, std::int64_t end);
 
-// Calls task(argument, begin, end) for pieces of at most `block` that make up [0, tasks).
+// Calls task(argument, begin, end) for pieces that make up [0, tasks), of at most `block` each where
+// more than one thread takes part.
 void parallel_for(std::int64_t tasks, std::int64_t block, Task task, const void* argument);
 
 int thread_count();

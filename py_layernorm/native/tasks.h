@@ -77,10 +77,10 @@ namespace baseline {
 const Kernels& kernels(int dtype);
 }
 
-static inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-
 // Internal linkage, here and below: the linker must not share what was compiled for one instruction
 // set with another.
+static inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
 // Room for n sums, so that whole vectors can be stored and blocks do not share a cache line.
 static inline std::int64_t padded(std::int64_t n) { return ceil_div(n, 16) * 16; }
 
