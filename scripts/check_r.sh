@@ -101,7 +101,7 @@ for situation in "${situations[@]}"; do
   # TeX writes its fonts to HOME unless told where; that is no doing of the package's.
   status=0
   env -u RETICULATE_PYTHON -u RETICULATE_USE_MANAGED_VENV -u VIRTUAL_ENV -u KERAS_HOME \
-    -u XDG_CACHE_HOME HOME="$folder/home" TEXMFVAR="$folder/tex" "$python" \
+    -u MPLCONFIGDIR -u XDG_CACHE_HOME HOME="$folder/home" TEXMFVAR="$folder/tex" "$python" \
     {http,https,ftp,all}_proxy="$proxy_url" {HTTP,HTTPS,FTP,ALL}_PROXY="$proxy_url" \
     no_proxy= NO_PROXY= \
     R CMD check --as-cran --output="$folder" "$tarball" >"$folder/check.log" 2>&1 || status=$?

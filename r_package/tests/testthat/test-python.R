@@ -14,10 +14,11 @@ test_that("loading the package starts no Python and notes what it needs", {
 test_that("in R CMD check nothing is downloaded, and nothing left in the home folder", {
   show <- paste(
     "cat(Sys.getenv('RETICULATE_USE_MANAGED_VENV', 'unset'),",
-    "dirname(Sys.getenv('KERAS_HOME')) == tempdir(), '')"
+    "all(dirname(Sys.getenv(c('KERAS_HOME', 'MPLCONFIGDIR'))) == tempdir()), '')"
   )
-  settings <- c(show, "Sys.unsetenv('KERAS_HOME')", "layernorm:::.onLoad()", show)
-  unset <- c(RETICULATE_USE_MANAGED_VENV = NA, KERAS_HOME = NA)
+  forget <- "Sys.unsetenv(c('KERAS_HOME', 'MPLCONFIGDIR'))"
+  settings <- c(show, forget, "layernorm:::.onLoad()", show)
+  unset <- c(RETICULATE_USE_MANAGED_VENV = NA, KERAS_HOME = NA, MPLCONFIGDIR = NA)
   in_check <- run_r(settings, c(unset, `_R_CHECK_PACKAGE_NAME_` = "layernorm"))
   expect_identical(in_check, "no TRUE no TRUE ")
   elsewhere <- run_r(settings, c(unset, `_R_CHECK_PACKAGE_NAME_` = NA))
