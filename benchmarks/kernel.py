@@ -6,6 +6,7 @@ python benchmarks/kernel.py [word ...]      only the rows whose name holds every
 import ctypes
 import functools
 import importlib.util
+import itertools
 import json
 import os
 import shutil
@@ -103,11 +104,18 @@ def repeated(call: Callable[[], object], times: int) -> Callable[[], None]:
     return calls
 
 
+COPIES = itertools.count()
+
+
 def load(isa: str | None = None) -> ctypes.CDLL:
-    """The library; with `isa`, one more copy of it, which takes that instruction set."""
+    """The library; with `isa`, one more copy of it, which takes that set ("": the best there is).
+
+    A copy has threads of its own, and their number.
+    """
     path = LIBRARY
-    if isa:
-        path = Path(torch.hub.get_dir()).parent / f"py_layernorm_{isa}_{os.getpid()}.so"
+    if isa is not None:
+        name = f"py_layernorm_{isa}_{next(COPIES)}_{os.getpid()}.so"
+        path = Path(torch.hub.get_dir()).parent / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(LIBRARY.read_bytes())
         os.environ["PY_LAYERNORM_ISA"] = isa
@@ -115,7 +123,7 @@ def load(isa: str | None = None) -> ctypes.CDLL:
     library.py_layernorm_isa.restype = ctypes.c_char_p
     library.py_layernorm_isa()
     library.py_layernorm_set_threads(THREADS)
-    if isa:
+    if isa is not None:
         del os.environ["PY_LAYERNORM_ISA"]
         path.unlink()
     return library
