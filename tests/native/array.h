@@ -1,6 +1,9 @@
 // Arrays of every element type for the driver, read and written as long double.
 #pragma once
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -15,17 +18,39 @@ const char* const kNames[] = {"float32", "float64", "bfloat16", "float16"};
 int size_of(int dtype) { return dtype == 0 ? 4 : dtype == 1 ? 8 : 2; }
 int weight_type(int dtype) { return dtype == PY_LAYERNORM_FLOAT64 ? 1 : 0; }
 
-// An array of n elements that ends, with its memory, at the n-th; `skew` elements off alignment.
+// Where a page lies that may not be touched, for loads that the tools do not look into. Without one
+// the memory is the allocator's, which the tools watch on both sides.
+enum class Guard { kNone, kBefore, kAfter };
+Guard guard = Guard::kNone;
+
+// An array of n elements that ends, with its memory, at the n-th; `skew` elements off alignment,
+// unless a guard decides where it lies.
 class Array {
  public:
   Array(int dtype, std::int64_t n, int skew = 0) : dtype_(dtype), n_(n) {
     const std::size_t offset = static_cast<std::size_t>(skew * size_of(dtype));
-    void* p = nullptr;
-    if (posix_memalign(&p, 64, offset + n * size_of(dtype))) std::abort();
-    memory_ = p;
-    data_ = static_cast<char*>(p) + offset;
+    if (guard == Guard::kNone) {
+      if (posix_memalign(&memory_, 64, offset + bytes())) std::abort();
+      data_ = static_cast<char*>(memory_) + offset;
+      return;
+    }
+    const std::size_t page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+    const std::size_t room = (bytes() + page - 1) / page * page;
+    mapped_ = page + room;
+    memory_ = mmap(nullptr, mapped_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory_ == MAP_FAILED) std::abort();
+    char* const start = static_cast<char*>(memory_);
+    const bool before = guard == Guard::kBefore;
+    if (mprotect(before ? start : start + room, page, PROT_NONE)) std::abort();
+    data_ = before ? start + page : start + room - bytes();
   }
-  ~Array() { std::free(memory_); }
+  ~Array() {
+    if (mapped_) {
+      munmap(memory_, mapped_);
+    } else {
+      std::free(memory_);
+    }
+  }
   Array(const Array&) = delete;
   Array& operator=(const Array&) = delete;
 
@@ -65,7 +90,8 @@ class Array {
   }
   int dtype_;
   std::int64_t n_;
-  void* memory_;
+  void* memory_ = nullptr;
+  std::size_t mapped_ = 0;
   char* data_;
 };
 

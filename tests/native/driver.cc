@@ -2,9 +2,10 @@
 // sanitizers and valgrind to watch; scripts/test_native.sh builds and runs it. Values are held
 // against the formula in long double, loosely: digits are what tests/test_native_kernel.py is for.
 //
-//   driver          everything
-//   driver --small  what a tool that is fifty times slower gets through in a minute or two
-//   driver --break  a deliberate fault, to see that the tool in charge reports it
+//   driver           everything
+//   driver --small   what a tool that is fifty times slower gets through in a minute or two
+//   driver --break   a deliberate fault, to see that the tool in charge reports it
+//   driver --before, driver --after  with a page that may not be touched before or after each array
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -316,9 +317,14 @@ int deliberate_fault() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::string option = argc > 1 ? argv[1] : "";
-  if (option == "--break") return deliberate_fault();
-  const bool small = option == "--small";
+  bool small = false, broken = false;
+  for (const std::string option : std::vector<std::string>(argv + 1, argv + argc)) {
+    small |= option == "--small";
+    broken |= option == "--break";
+    if (option == "--before") guard = Guard::kBefore;
+    if (option == "--after") guard = Guard::kAfter;
+  }
+  if (broken) return deliberate_fault();
   bad_arguments();
   every_path(small);
   large(small);
