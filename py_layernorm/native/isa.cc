@@ -1,7 +1,9 @@
 // The kernels of one instruction set. CMake compiles this file once for each, with that set's
 // flags and with ISA naming its namespace: avx512, avx2 or baseline.
 #include "backward_long.h"
+#include "backward_short.h"
 #include "backward_strips.h"
+#include "forward_long.h"
 #include "forward_strips.h"
 
 namespace py_layernorm {
