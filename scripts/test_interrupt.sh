@@ -75,12 +75,28 @@ for seconds in "${moments[@]}"; do
 done
 
 echo "== a full disk"
-if [ "$(id -u)" -eq 0 ] && mkdir -p "$copy.full" && mount -t tmpfs -o size=40m tmpfs "$copy.full"; then
-  trap 'umount "$copy.full"' EXIT
+# full_disk FOLDER SIZE: a file system of that size in its place, until it is unmounted.
+full_disk() {
+  mkdir -p "$1"
+  mount -t tmpfs -o "size=$2" tmpfs "$1"
+  trap 'umount "$copy.full" "$copy/examples/output" 2>/dev/null' EXIT
+}
+
+# must_say TEXT COMMAND...: sees it fail, with that text.
+must_say() {
+  echo "  on it: ${*:2}"
+  if "${@:2}" >run.log 2>&1 </dev/null; then echo "FAILED: it found room" >&2; exit 1; fi
+  grep -F "$1" run.log || { tail -n 20 run.log; echo "FAILED: not said: $1" >&2; exit 1; }
+}
+
+if [ "$(id -u)" -eq 0 ] && full_disk "$copy.full" 40m; then
   git -C "$OLDPWD" ls-files -z | (cd "$OLDPWD" && xargs -0 tar cf -) | tar xf - -C "$copy.full"
-  if make -C "$copy.full" setup >run.log 2>&1; then echo "FAILED: it fitted into 40 MB" >&2; exit 1; fi
-  grep "The disk is full" run.log || { tail -n 20 run.log; echo "FAILED: not said" >&2; exit 1; }
+  must_say "The disk is full" make -C "$copy.full" setup
+  full_disk "$copy/examples/output" 40k
+  must_say "No space left on device" make demo
+  umount "$copy/examples/output"
+  must_succeed make demo
 else
   echo "  not tried: no tmpfs can be mounted here"
 fi
-echo "Every run after a kill succeeded."
+echo "Every run after a failure succeeded."
