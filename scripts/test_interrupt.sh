@@ -79,7 +79,7 @@ echo "== a full disk"
 full_disk() {
   mkdir -p "$1"
   mount -t tmpfs -o "size=$2" tmpfs "$1"
-  trap 'umount "$copy.full" "$copy/examples/output" 2>/dev/null' EXIT
+  trap 'umount "$copy.full" "$copy/examples/output" 2>/dev/null || true' EXIT
 }
 
 # must_say TEXT COMMAND...: sees it fail, with that text.
