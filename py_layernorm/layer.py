@@ -165,7 +165,7 @@ class LayerNormalization(keras.layers.LayerNormalization):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         # Keras's bookkeeping costs several times what the op does on a small eager tensor.
-        own_call = type(self).call is LayerNormalization.call
+        own_call = type(self).call is LayerNormalization.call and "call" not in self.__dict__
         if own_call and self.built and len(args) == 1 and not kwargs:
             y = engines.eager(self, args[0])
             if y is not None:
