@@ -45,8 +45,8 @@ class LayerNormalization(keras.layers.LayerNormalization):
         **kwargs: Arguments of `keras.layers.Layer`, such as `dtype` and `input_shape`.
 
     Raises:
-        TypeError: from the constructor for an axis that is no int, a `center`, `scale` or
-            `trainable` that is no bool; from a call for input of complex numbers or strings.
+        TypeError: from the constructor for an axis that is no int, a `center`, `scale`,
+            `trainable` or `rms_scaling` that is no bool; from a call for input of complex numbers or strings.
         ValueError: from the constructor for a wrong `epsilon`, initializer, regularizer or
             constraint, and for `rms_scaling=True`, which is
             `keras.layers.RMSNormalization`'s work; from `build` for an axis out of range, named
@@ -92,7 +92,7 @@ class LayerNormalization(keras.layers.LayerNormalization):
         **kwargs: Any,
     ) -> None:
         # Keras's own configs carry rms_scaling=False, so that much is accepted.
-        if kwargs.pop("rms_scaling", False):
+        if checks.flag(kwargs.pop("rms_scaling", False), "rms_scaling"):
             raise ValueError(
                 "rms_scaling must be False: use keras.layers.RMSNormalization for RMS "
                 "normalisation. Received: rms_scaling=True"

@@ -98,6 +98,9 @@ def test_in_layer_norm(x, argument, value, error, expected):
 def test_rms_scaling_is_another_layer():
     with pytest.raises(ValueError, match=r"rms_scaling must be False.*RMSNormalization"):
         LAYER(rms_scaling=True)
+    for value in ("no", 0, [], None):
+        with pytest.raises(TypeError, match=r"rms_scaling must be True or False.*Received: rms_"):
+            LAYER(rms_scaling=value)
     assert LAYER(rms_scaling=False).get_config()["axis"] == -1
 
 
