@@ -171,7 +171,7 @@ class LayerNormalization(keras.layers.LayerNormalization):
             if y is not None:
                 return y
         # Arrays of other libraries become tensors; a list would only fail once weights are made.
-        if args and not hasattr(args[0], "__array__"):
+        if args and not (hasattr(args[0], "__array__") and checks.is_whole(args[0])):
             checks.dense(args[0], "inputs")
         return super().__call__(*args, **kwargs)
 
