@@ -56,15 +56,16 @@ def first_of_rows(x: Any, axes: tuple[int, ...]) -> Any:
 def affine(y: Any, gamma: Any, beta: Any, param_axes: tuple[int, ...]) -> Any:
     """`y * gamma + beta`, each over `param_axes` of `y`, or left out where it is None."""
     if gamma is not None:
-        y = y * spread(gamma, param_axes, len(y.shape))
+        y = y * spread(gamma, param_axes, y)
     if beta is not None:
-        y = y + spread(beta, param_axes, len(y.shape))
+        y = y + spread(beta, param_axes, y)
     return y
 
 
-def spread(param: Any, param_axes: tuple[int, ...], rank: int) -> Any:
-    """`param` with the length 1 along all axes of a tensor of `rank` but `param_axes`."""
-    shape = [1] * rank
-    for axis, length in zip(param_axes, ops.shape(param), strict=True):
-        shape[axis] = length
-    return ops.reshape(param, shape)
+def spread(param: Any, param_axes: tuple[int, ...], y: Any) -> Any:
+    """`param` with the length 1 along all axes of `y` but `param_axes`.
+
+    There it has the lengths of `y`: where those were unknown until now, it may not fit.
+    """
+    lengths = ops.shape(y)
+    return ops.reshape(param, [n if a in param_axes else 1 for a, n in enumerate(lengths)])
