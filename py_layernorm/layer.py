@@ -46,7 +46,8 @@ class LayerNormalization(keras.layers.LayerNormalization):
 
     Raises:
         TypeError: from the constructor for an axis that is no int, a `center`, `scale`,
-            `trainable` or `rms_scaling` that is no bool; from a call for input of complex numbers or strings.
+            `trainable` or `rms_scaling` that is no bool; from a call for input of complex numbers
+            or strings.
         ValueError: from the constructor for a wrong `epsilon`, initializer, regularizer or
             constraint, and for `rms_scaling=True`, which is
             `keras.layers.RMSNormalization`'s work; from `build` for an axis out of range, named
