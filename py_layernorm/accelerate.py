@@ -52,9 +52,9 @@ def accelerate(model: keras.Model) -> Report:
 
     Returns:
         A `Report`: `changed`, the paths of the layers that are now ours, and `left`, those that
-        are not, each with the reason: `rms_scaling`, a subclass with code of its own, or an
-        `axis` that mixes signs, for which Keras orders `gamma` wrongly; and `note`, what else
-        there is to say. As text it is ready to print.
+        are not, each with the reason: `rms_scaling`, a subclass with code of its own, an argument
+        that ours refuses, or an `axis` that mixes signs, for which Keras orders `gamma` wrongly;
+        and `note`, what else there is to say. As text it is ready to print.
 
     Raises:
         TypeError: if `model` is no Keras model. The model is then, and after any other failure,
@@ -113,7 +113,7 @@ def _why_not_accelerate(layer: keras.layers.Layer) -> str | None:
         return f"{type(layer).__name__} is a subclass with code of its own"
     if getattr(layer, "rms_scaling", False):
         return "rms_scaling is not layer normalisation"
-    return _wrong_order(layer)
+    return _refused(layer) or _wrong_order(layer)
 
 
 def _why_not_restore(layer: keras.layers.Layer) -> str | None:
@@ -127,6 +127,18 @@ def _why_not_restore(layer: keras.layers.Layer) -> str | None:
     return _wrong_order(layer)
 
 
+def _refused(layer: keras.layers.Layer) -> str | None:
+    """Why ours cannot be made with the layer's arguments, of which Keras checks few; or None."""
+    try:
+        checks.axis(layer.axis)
+        checks.epsilon(layer.epsilon)
+        checks.flag(layer.center, "center")
+        checks.flag(layer.scale, "scale")
+    except (TypeError, ValueError) as error:
+        return str(error)
+    return None
+
+
 def _wrong_order(layer: keras.layers.Layer) -> str | None:
     """Why the weights have other shapes in Keras's layer than in ours, or None.
 
@@ -136,6 +148,11 @@ def _wrong_order(layer: keras.layers.Layer) -> str | None:
     if axis != sorted(axis) or min(axis) < 0 <= max(axis):
         return f"Keras orders gamma and beta wrongly for axis={axis}"
     return None
+
+
+def _path(layer: keras.layers.Layer) -> str:
+    """Where the layer is; its name where it has no place yet, because it is not built."""
+    return layer.path or layer.name
 
 
 def _change(
@@ -159,7 +176,7 @@ def _change(
         if why is None:
             changing.append(layer)
         elif why:
-            report.left[layer.path] = why
+            report.left[_path(layer)] = why
     functions = ("train_function", "test_function", "predict_function")
     models = [part for part in layers if isinstance(part, keras.Model)] if changing else []
     before = [(layer, "__class__", type(layer)) for layer in changing]
@@ -167,7 +184,7 @@ def _change(
     try:
         for layer in changing:
             layer.__class__ = wanted
-            report.changed.append(layer.path)
+            report.changed.append(_path(layer))
         for part in models:
             part.train_function = part.test_function = part.predict_function = None
     except BaseException:

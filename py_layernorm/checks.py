@@ -197,9 +197,14 @@ def is_tensor(value: object) -> bool:
     )
 
 
+def is_whole(value: object) -> bool:
+    """Whether no element of a tensor or an array is left out."""
+    return type(value).__name__ not in ("RaggedTensor", "SparseTensor", "MaskedArray")
+
+
 def dense(value: object, name: str) -> None:
     """Raise TypeError unless `value` is one tensor or NumPy array whose elements are all there."""
-    if not is_tensor(value) or type(value).__name__ in ("RaggedTensor", "SparseTensor"):
+    if not (is_tensor(value) and is_whole(value)):
         raise TypeError(
             f"{name} must be a tensor or a NumPy array, dense and a single one; numpy.asarray "
             f"makes one of a list of numbers. {received(name, value)}"

@@ -133,9 +133,9 @@ def check_param(
     """Raise ValueError unless `value` is None or has the lengths of `shape` along `param_axes`."""
     if value is None:
         return
-    if not checks.is_tensor(value):
+    if not (checks.is_tensor(value) and checks.is_whole(value)):
         raise TypeError(
-            f"{name} must be a tensor, an array or None. {checks.received(name, value)}"
+            f"{name} must be a tensor, an array or None, and dense. {checks.received(name, value)}"
         )
     checks.dtype(value, name)
     expected = tuple(shape[a] for a in param_axes)

@@ -45,8 +45,9 @@ class LayerNormalization(keras.layers.LayerNormalization):
         **kwargs: Arguments of `keras.layers.Layer`, such as `dtype` and `input_shape`.
 
     Raises:
-        TypeError: from the constructor for an axis that is no int, a `center`, `scale` or
-            `trainable` that is no bool; from a call for input of complex numbers or strings.
+        TypeError: from the constructor for an axis that is no int, a `center`, `scale`,
+            `trainable` or `rms_scaling` that is no bool; from a call for input of complex numbers
+            or strings.
         ValueError: from the constructor for a wrong `epsilon`, initializer, regularizer or
             constraint, and for `rms_scaling=True`, which is
             `keras.layers.RMSNormalization`'s work; from `build` for an axis out of range, named
@@ -92,7 +93,7 @@ class LayerNormalization(keras.layers.LayerNormalization):
         **kwargs: Any,
     ) -> None:
         # Keras's own configs carry rms_scaling=False, so that much is accepted.
-        if kwargs.pop("rms_scaling", False):
+        if checks.flag(kwargs.pop("rms_scaling", False), "rms_scaling"):
             raise ValueError(
                 "rms_scaling must be False: use keras.layers.RMSNormalization for RMS "
                 "normalisation. Received: rms_scaling=True"
@@ -165,13 +166,13 @@ class LayerNormalization(keras.layers.LayerNormalization):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         # Keras's bookkeeping costs several times what the op does on a small eager tensor.
-        own_call = type(self).call is LayerNormalization.call
+        own_call = type(self).call is LayerNormalization.call and "call" not in self.__dict__
         if own_call and self.built and len(args) == 1 and not kwargs:
             y = engines.eager(self, args[0])
             if y is not None:
                 return y
         # Arrays of other libraries become tensors; a list would only fail once weights are made.
-        if args and not hasattr(args[0], "__array__"):
+        if args and not (hasattr(args[0], "__array__") and checks.is_whole(args[0])):
             checks.dense(args[0], "inputs")
         return super().__call__(*args, **kwargs)
 

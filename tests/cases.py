@@ -82,7 +82,7 @@ def relative_error(y, expected):
 
 
 CASES = [
-    # Ranks 1 to 8, one axis.
+    # Ranks 1 to 9, one axis. TensorFlow slices no more than 8 axes.
     Case((7,), axis=0),
     Case((5, 2), axis=1),
     Case((4, 768)),
@@ -92,6 +92,7 @@ CASES = [
     Case((2, 1, 3, 2, 2, 5)),
     Case((2, 1, 2, 1, 2, 2, 3)),
     Case((2, 1, 2, 1, 2, 1, 2, 3)),
+    Case((2, 1, 2, 1, 2, 1, 1, 2, 3)),
     # Axes that are not last, several, in any order and spelling.
     Case((3, 4, 5), axis=0),
     Case((3, 4, 5), axis=1),
@@ -102,6 +103,7 @@ CASES = [
     Case((2, 3, 4, 5), axis=(1, 2, 3)),
     Case((2, 3, 4, 5), axis=(1, 3)),
     Case((2, 3, 4, 5), axis=(-2, -4)),
+    Case((2, 1, 2, 3, 2, 1, 1, 2, 3), axis=(0, 3, 8)),
     # Weights that span other axes than those normalised over.
     Case((2, 3, 4, 5), axis=(1, 2, 3), param_axis=-1),
     Case((2, 3, 4, 5), axis=-1, param_axis=(1, 2)),

@@ -10,6 +10,14 @@ from py_layernorm import LayerNormalization
 from py_layernorm.accelerate import KERAS_LAYER, accelerate, restore
 
 
+class Mine(KERAS_LAYER):
+    pass
+
+
+class MineOfOurs(LayerNormalization):
+    pass
+
+
 class Block(keras.layers.Layer):
     """A composite layer, as models bring their own: the norm is no layer of the model's list."""
 
@@ -151,19 +159,17 @@ def test_the_accelerated_model_saves_and_loads(tmp_path):
 
 
 def test_a_model_that_is_not_built_yet():
-    model = keras.Sequential([keras.layers.Dense(4), KERAS_LAYER()])
-    assert len(accelerate(model).changed) == 1
+    layers = [KERAS_LAYER(name="norm"), Mine(name="a"), Mine(name="b")]
+    model = keras.Sequential([keras.layers.Dense(4), *layers])
+    why = "because Mine is a subclass with code of its own"
+    assert str(accelerate(model)).splitlines() == [
+        "1 layer accelerated: norm",
+        f"left as it was: a, {why}",
+        f"left as it was: b, {why}",
+    ]
     y = model(X)
     assert model.layers[1].gamma.shape == (4,)
     np.testing.assert_allclose(np.mean(y, axis=-1), 0, atol=1e-5)
-
-
-class Mine(KERAS_LAYER):
-    pass
-
-
-class MineOfOurs(LayerNormalization):
-    pass
 
 
 def test_what_is_left_and_why():
@@ -192,6 +198,28 @@ def test_what_is_left_and_why():
         "m/ours_mixed": "Keras orders gamma and beta wrongly for axis=[-1, 1]",
         "m/mine_of_ours": "MineOfOurs is a subclass with code of its own",
     }
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "expected"),
+    [
+        ("epsilon", -1e-3, "a finite number, zero or greater"),
+        ("center", 0, "True or False"),
+        ("scale", 1, "True or False"),
+        ("axis", True, "an int or a list/tuple of ints"),
+    ],
+)
+def test_what_keras_takes_and_ours_does_not_is_left(argument, value, expected, tmp_path):
+    """Changed, the model would fail: when it is called, or when its file is loaded."""
+    layer = KERAS_LAYER(**{argument: value}, name="norm")
+    model = keras.Sequential([keras.Input((6,)), layer], name="m")
+    before = model(X[0])
+    report = accelerate(model)
+    assert report.changed == []
+    assert f"{argument} must be {expected}" in report.left["m/norm"]
+    np.testing.assert_array_equal(model(X[0]), before)
+    model.save(tmp_path / "model.keras")
+    np.testing.assert_array_equal(keras.models.load_model(tmp_path / "model.keras")(X[0]), before)
 
 
 @pytest.mark.parametrize("change", [accelerate, restore])

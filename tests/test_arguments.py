@@ -98,6 +98,9 @@ def test_in_layer_norm(x, argument, value, error, expected):
 def test_rms_scaling_is_another_layer():
     with pytest.raises(ValueError, match=r"rms_scaling must be False.*RMSNormalization"):
         LAYER(rms_scaling=True)
+    for value in ("no", 0, [], None):
+        with pytest.raises(TypeError, match=r"rms_scaling must be True or False.*Received: rms_"):
+            LAYER(rms_scaling=value)
     assert LAYER(rms_scaling=False).get_config()["axis"] == -1
 
 
@@ -195,18 +198,28 @@ def test_gamma_and_beta_of_layer_norm(x, argument, value, error, message):
 
 
 @pytest.mark.parametrize("call", [lambda x: LAYER()(x), py_layernorm.layer_norm])
-@pytest.mark.parametrize("kind", ["ragged", "sparse", "list", "dict"])
+@pytest.mark.parametrize("kind", ["ragged", "sparse", "masked", "list", "dict"])
 def test_input_must_be_one_dense_tensor(call, kind):
     import tensorflow as tf
 
     x = {
         "ragged": lambda: tf.ragged.constant([[1.0], [2.0, 3.0]]),
         "sparse": lambda: tf.sparse.from_dense(X),
+        "masked": lambda: np.ma.masked_array(X, X > 0),
         "list": lambda: [tf.constant(X)],
         "dict": lambda: {"a": tf.constant(X)},
     }[kind]()
     with pytest.raises(TypeError, match=r"must be a tensor or a NumPy array, dense"):
         call(x)
+
+
+@pytest.mark.parametrize("argument", ["gamma", "beta"])
+def test_gamma_and_beta_must_be_dense(argument, engine):
+    import tensorflow as tf
+
+    for value in (tf.sparse.from_dense(X[0]), np.ma.masked_array(X[0], X[0] > 0)):
+        with pytest.raises(TypeError, match=f"{argument} must be .* and dense.*Received"):
+            py_layernorm.layer_norm(X, **{argument: value})
 
 
 def test_a_built_layer_does_not_fit_another_model():

@@ -71,6 +71,11 @@ class TestEagerCallsByTheShortWay:
         x = tf.constant(X)
         np.testing.assert_array_equal(doubles(x), 2 * ours(x))
 
+        patched = py_layernorm.LayerNormalization()
+        patched.build(X.shape)
+        patched.call = lambda x: 2 * ours(x)  # of this one object
+        np.testing.assert_array_equal(patched(x), 2 * ours(x))
+
         penalised = py_layernorm.LayerNormalization(activity_regularizer="l2")
         penalised(x)
         penalised(x)

@@ -41,10 +41,14 @@ class Count:
     def __init__(self):
         self.forward = self.backward = 0
         self.wrong = []
+        self.largest = dict.fromkeys(ulps.ULP, 0.0)
 
     def run(self, wanted, arguments, **keywords):
         came = ulps.run(*arguments, **keywords)
-        faults = ulps.faults(came, wanted)
+        errors = ulps.errors(came, wanted)
+        for dtype, off in errors.values():
+            self.largest[dtype] = max(self.largest[dtype], off)
+        faults = ulps.beyond(errors)
         self.forward += came[0] is not None
         self.backward += came[1] is not None
         if faults:
@@ -57,6 +61,8 @@ class Count:
     def report(self, capsys, what):
         with capsys.disabled():
             print(f"\n{what}: {self.cases:,} cases, {len(self.wrong)} wrong")
+            largest = ", ".join(f"{dtype} {off:.2f}" for dtype, off in self.largest.items())
+            print(f"the largest errors in ulps: {largest}")
         assert not self.wrong, "\n".join(map(str, self.wrong[:10]))
 
 

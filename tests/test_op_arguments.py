@@ -84,9 +84,13 @@ def call_gradient(**wrong):
         "axis_begin": 1,
         "axis_end": 2,
         "epsilon_bits": 0,
+        "G": tf.float32,
         **wrong,
     }
-    return fused.load().py_layernorm_grad(G=tf.float32, **arguments)
+    for name in ("dy", "x", "mean", "rstd"):  # an array would be given the dtype that is due
+        arguments[name] = tf.constant(arguments[name])
+    arguments["gamma"] = list(map(tf.constant, arguments["gamma"]))
+    return fused.load().py_layernorm_grad(**arguments)
 
 
 WRONG_GRADIENT = [
@@ -95,9 +99,17 @@ WRONG_GRADIENT = [
     {"dy": X.reshape(5, 6)},
     {"gamma": [GAMMA[:3]]},
     {"gamma": [GAMMA, GAMMA]},
+    {"gamma": [GAMMA.astype("float64")]},
+    {"dy": X.astype("float64")},
+    {"x": X.astype("float16")},
+    {"mean": np.zeros(6, "float32")},
+    {"x": np.float32(1.0), "dy": np.float32(1.0)},
+    {"G": tf.float64},
     {"mean": np.zeros(5)},
     {"rstd": np.ones(7)},
     {"mean": np.zeros((6, 1))},
+    {"epsilon_bits": NEGATIVE},
+    {"epsilon_bits": NAN},
     {"axis_begin": 0, "axis_end": 1},
     {"axis_begin": -1},
     {"axis_end": 5},

@@ -16,7 +16,7 @@ LIMIT = 2 * ulps.LIMIT["float32"]
 
 # Eighths up to 1,000: sums with the like are exact in float32.
 EIGHTHS = st.integers(-8000, 8000).map(lambda number: number / 8)
-X = st.tuples(st.integers(1, 3), st.integers(1, 7)).flatmap(
+X = st.tuples(st.integers(1, 3), st.integers(1, 19)).flatmap(
     lambda shape: arrays("float32", shape, elements=EIGHTHS)
 )
 EPSILON = st.sampled_from([1e-7, 1e-3, 0.5])

@@ -127,6 +127,20 @@ def test_weights_of_lengths_that_are_unknown_while_tracing(param_axis, engine):
     assert relative_error(traced(x, gamma), expected) <= TOLERANCE["float32"]
 
 
+@pytest.mark.parametrize("param_axis", [None, 1])
+@pytest.mark.parametrize("length", [1, 7])
+def test_weights_that_turn_out_to_be_of_another_length(length, param_axis, engine):
+    """Where no length is known while tracing; one weight is not spread over a whole row."""
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None, None)), tf.TensorSpec((None,))])
+    def traced(x, gamma):
+        return py_layernorm.layer_norm(x, gamma, param_axis=param_axis)
+
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        traced(np.ones((2, 8, 8), "float32"), np.ones(length, "float32"))
+
+
 def test_in_a_tf_function_with_unknown_lengths(engine):
     import tensorflow as tf
 

@@ -36,7 +36,9 @@ def run(x, dy, gamma=None, beta=None, **arguments):
     with tf.GradientTape() as tape:
         tape.watch(watched)
         y = py_layernorm.layer_norm(x, gamma, beta, **arguments)
-    came = iter(tape.gradient(y, watched, output_gradients=tf.convert_to_tensor(dy)))
+    came = tape.gradient(y, watched, output_gradients=tf.convert_to_tensor(dy))
+    assert all(derivative is not None for derivative in came), "y does not depend on all of them"
+    came = iter(came)
     return y, *(None if t is None else next(came) for t in (x, gamma, beta))
 
 
@@ -63,10 +65,15 @@ def errors(came, wanted):
     return found
 
 
-def faults(came, wanted, factor=1):
-    """{name: (dtype, error)} of the values that are beyond `factor` times their limit."""
+def beyond(found, factor=1):
+    """Those of `errors` that are beyond `factor` times their limit."""
     return {
         name: (dtype, off)
-        for name, (dtype, off) in errors(came, wanted).items()
+        for name, (dtype, off) in found.items()
         if not off <= factor * LIMIT[dtype]
     }
+
+
+def faults(came, wanted, factor=1):
+    """{name: (dtype, error)} of the values that are beyond `factor` times their limit."""
+    return beyond(errors(came, wanted), factor)

@@ -214,7 +214,7 @@ def _stock_gradient(
     rstd = tf.math.rsqrt(tf.reduce_mean(tf.square(d), axes, keepdims=True) + epsilon)
     normed = d * rstd
     if gamma is not None:
-        g = dy * portable.spread(gamma, tuple(axes), len(x.shape))
+        g = dy * portable.spread(gamma, tuple(axes), dy)
     inner = g - normed * tf.reduce_mean(g * normed, axes, keepdims=True)
     dx = rstd * (inner - tf.reduce_mean(g, axes, keepdims=True))
     dgamma = None if gamma is None else tf.reduce_sum(dy * normed, others)

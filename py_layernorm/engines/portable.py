@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 
@@ -25,7 +26,7 @@ def layer_norm(
     """
     wide = "float64" if keras.backend.standardize_dtype(x.dtype) == "float64" else "float32"
     x = ops.cast(x, wide)
-    first = x[tuple(slice(0, 1) if a in axes else slice(None) for a in range(len(x.shape)))]
+    first = first_of_rows(x, axes)
     # Shifting a row changes neither its norm nor any derivative, so the shift is a constant.
     d = x - ops.stop_gradient(first)
     gamma, beta = (None if p is None else ops.cast(p, wide) for p in (gamma, beta))
@@ -42,18 +43,29 @@ def layer_norm(
     return ops.cast(affine(y, gamma, beta, param_axes), dtype)
 
 
+def first_of_rows(x: Any, axes: tuple[int, ...]) -> Any:
+    """The first element of each row of `x`, with the length 1 along `axes`; of no row, nothing."""
+    rank = len(x.shape)
+    if rank <= 8:
+        return x[tuple(slice(0, 1) if a in axes else slice(None) for a in range(rank))]
+    for a in axes:  # TensorFlow slices no more than 8 axes
+        x = ops.take(x, np.arange(1)[: x.shape[a]], axis=a)
+    return x
+
+
 def affine(y: Any, gamma: Any, beta: Any, param_axes: tuple[int, ...]) -> Any:
     """`y * gamma + beta`, each over `param_axes` of `y`, or left out where it is None."""
     if gamma is not None:
-        y = y * spread(gamma, param_axes, len(y.shape))
+        y = y * spread(gamma, param_axes, y)
     if beta is not None:
-        y = y + spread(beta, param_axes, len(y.shape))
+        y = y + spread(beta, param_axes, y)
     return y
 
 
-def spread(param: Any, param_axes: tuple[int, ...], rank: int) -> Any:
-    """`param` with the length 1 along all axes of a tensor of `rank` but `param_axes`."""
-    shape = [1] * rank
-    for axis, length in zip(param_axes, ops.shape(param), strict=True):
-        shape[axis] = length
-    return ops.reshape(param, shape)
+def spread(param: Any, param_axes: tuple[int, ...], y: Any) -> Any:
+    """`param` with the length 1 along all axes of `y` but `param_axes`.
+
+    There it has the lengths of `y`: where those were unknown until now, it may not fit.
+    """
+    lengths = ops.shape(y)
+    return ops.reshape(param, [n if a in param_axes else 1 for a, n in enumerate(lengths)])
