@@ -199,8 +199,9 @@ def test_an_entry_that_names_something_else(saved, tmp_path, change):
 
 
 def test_weights_of_another_shape_are_an_error(saved, tmp_path):
-    other = keras.Sequential([keras.Input((3, 7)), keras.layers.Dense(7)])
-    py_layernorm.layer_layer_normalization(other, name="norm").save(tmp_path / "other.keras")
+    other = keras.Sequential([keras.Input((3, 4)), keras.layers.Dense(4)])
+    arguments = {"axis": [1, 2], "name": "norm"}  # whose weights alone are of another shape
+    py_layernorm.layer_layer_normalization(other, **arguments).save(tmp_path / "other.keras")
     path = tmp_path / "model.keras"
     with zipfile.ZipFile(tmp_path / "other.keras") as archive:
         weights = archive.read("model.weights.h5")
