@@ -58,7 +58,7 @@ def test_100_000_calls_grow_by_less_than_a_megabyte():
 
 
 def test_calls_with_ever_new_shapes_grow_by_less_than_a_megabyte():
-    """Nothing is kept of a shape: neither a buffer, nor what was found out about it."""
+    """Neither the kernel nor the package keeps a buffer for shapes that may come again."""
 
     def calls(lengths):
         for n in lengths:
