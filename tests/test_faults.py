@@ -91,6 +91,8 @@ def test_an_add_that_fails_at_any_step(compiled):
 
 def test_a_warning_that_is_an_error_adds_nothing():
     model = make_model(compiled=True)
+    model.evaluate(X, np.ones((2, 4, 3)), verbose=0)
+    model.predict(X, verbose=0)
     before = whole(model)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

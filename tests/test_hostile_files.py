@@ -113,8 +113,8 @@ def test_a_hostile_value_is_one_clear_error(saved, tmp_path, values, message):
 
 
 def marking_lambda(path):
-    """A Keras lambda whose code writes a file, as `keras.saving` stores it."""
-    layer = keras.layers.Lambda(eval(f"lambda x: open({str(path)!r}, 'w').close() or x"))
+    """A Keras lambda whose code writes a file, however it is called, as `keras.saving` stores it."""
+    layer = keras.layers.Lambda(eval(f"lambda x, *_, **__: open({str(path)!r}, 'w').close() or x"))
     return keras.saving.serialize_keras_object(layer)["config"]["function"]
 
 
@@ -182,25 +182,26 @@ def test_a_lambda_in_the_place_of_our_layer(saved, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("values", "quoted"),
     [
-        lambda entry: entry.update(
-            class_name="Popen", module="subprocess", registered_name="Popen"
-        ),
-        lambda entry: entry.update(registered_name="py_layernorm>Nonesuch", class_name="Nonesuch"),
-        lambda entry: entry.update(config="not a configuration"),
-        lambda entry: entry.update(config=[1, 2]),
+        ({"class_name": "Popen", "module": "subprocess", "registered_name": "Popen"}, "Popen"),
+        ({"registered_name": "py_layernorm>Nonesuch", "class_name": "Nonesuch"}, "Nonesuch"),
+        ({"config": "not a configuration"}, "not a configuration"),
+        ({"config": [1, 2]}, r"'config': \[1, 2\]"),
     ],
     ids=["another module's", "unknown class", "text", "list"],
 )
-def test_an_entry_that_names_something_else(saved, tmp_path, change):
-    with pytest.raises((TypeError, ValueError)):
-        load(rewritten(saved, tmp_path / "model.keras", change))
+def test_an_entry_that_names_something_else(saved, tmp_path, values, quoted):
+    """Keras refuses it, and quotes what it is."""
+    path = rewritten(saved, tmp_path / "model.keras", lambda entry: entry.update(values))
+    with pytest.raises((TypeError, ValueError), match=quoted):
+        load(path)
 
 
 def test_weights_of_another_shape_are_an_error(saved, tmp_path):
-    other = keras.Sequential([keras.Input((3, 7)), keras.layers.Dense(7)])
-    py_layernorm.layer_layer_normalization(other, name="norm").save(tmp_path / "other.keras")
+    other = keras.Sequential([keras.Input((3, 4)), keras.layers.Dense(4)])
+    arguments = {"axis": [1, 2], "name": "norm"}  # whose weights alone are of another shape
+    py_layernorm.layer_layer_normalization(other, **arguments).save(tmp_path / "other.keras")
     path = tmp_path / "model.keras"
     with zipfile.ZipFile(tmp_path / "other.keras") as archive:
         weights = archive.read("model.weights.h5")
