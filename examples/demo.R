@@ -20,7 +20,8 @@ train <- function(model, data, loss, metric, epochs) {
   )
   model$fit(
     as_float32(data$x), as_float32(data$y),
-    epochs = epochs, batch_size = 32L, verbose = if (isatty(stdout())) 1L else 2L  # no moving bar into a file
+    epochs = epochs, batch_size = 32L,
+    verbose = if (isatty(stdout())) 1L else 2L # no moving bar into a file
   )
   model$evaluate(as_float32(data$x_test), as_float32(data$y_test), verbose = 0L)[[2]]
 }

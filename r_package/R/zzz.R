@@ -8,9 +8,9 @@
 
 #' In `R CMD check` nothing is downloaded, and no file is left in the home folder
 #'
-#' A newer reticulate otherwise makes an environment of its own even there; Keras writes its settings
-#' to the home folder when it is imported, and matplotlib, which reticulate sets up where it is
-#' installed, a list of fonts.
+#' A newer reticulate otherwise makes an environment of its own even there; Keras writes its
+#' settings to the home folder when it is imported, and matplotlib, which reticulate sets up where
+#' it is installed, a list of fonts.
 #' @noRd
 keep_to_cran_rules <- function() {
   Sys.setenv(RETICULATE_USE_MANAGED_VENV = "no")
