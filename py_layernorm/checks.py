@@ -98,6 +98,23 @@ def param_shape(axes: Sequence[int], shape: Sequence[int | None], name: str) -> 
     return lengths  # type: ignore[return-value]
 
 
+def built_shape(config: Any) -> Sequence[int | None]:
+    """The shape that a layer in a file was built for.
+
+    Raises:
+        ValueError: if there is none; Keras would take the layer for built without its weights.
+    """
+    shape = config.get("input_shape") if isinstance(config, dict) else None
+    if not isinstance(shape, (list, tuple)) or not all(
+        n is None or (_is_int(n) and n >= 0) for n in shape
+    ):
+        raise ValueError(
+            "build_config must hold the input_shape that the layer was built for, a list of "
+            f"lengths and None. {received('build_config', config)}"
+        )
+    return shape
+
+
 def epsilon(value: Any) -> float:
     """`value` as a float; None means `keras.backend.epsilon()**2`.
 

@@ -122,6 +122,29 @@ def test_a_functional_model_saves_layer_norm_itself(tmp_path):
     np.testing.assert_array_equal(loaded(data), model(data))
 
 
+@keras.saving.register_keras_serializable(package="tests")
+class Conditioned(LAYER):
+    """A subclass with two inputs: Keras's build configuration then holds two shapes."""
+
+    def build(self, inputs_shape, condition_shape):
+        super().build(inputs_shape)
+
+    def call(self, inputs, condition):
+        return super().call(inputs) * condition
+
+    def compute_output_spec(self, inputs, condition):
+        return super().compute_output_spec(inputs)
+
+
+def test_a_subclass_with_two_inputs_is_loaded(tmp_path):
+    x, condition = keras.Input((4,)), keras.Input((1,))
+    model = keras.Model([x, condition], Conditioned()(x, condition))
+    model.save(tmp_path / "model.keras")
+    data = [np.ones((2, 4)), np.ones((2, 1))]
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded(data), model(data))
+
+
 def test_a_truncated_file_is_an_error_and_changes_nothing(tmp_path):
     model = keras.Sequential([keras.Input((4,))])
     py_layernorm.layer_layer_normalization(model)

@@ -117,6 +117,20 @@ def test_xla_gets_the_portable_ops():
     assert relative_error(outer(X), reference.layer_norm(X)) < 1e-6
 
 
+def test_what_was_traced_before_xla_came_holds_the_op():
+    """As docs/guide.md says, and the remedy that it names."""
+    for engine in ("auto", "portable"):
+        traced = tf.function(py_layernorm.layer_norm)
+        with py_layernorm.use_engine(engine):
+            traced(X)
+        compiled = tf.function(lambda x, traced=traced: traced(x), jit_compile=True)
+        if engine == "auto":
+            with pytest.raises(tf.errors.InvalidArgumentError, match="PyLayernorm"):
+                compiled(X)
+        else:
+            assert relative_error(compiled(X), reference.layer_norm(X)) < 1e-6
+
+
 def test_xla_and_fused_cannot_both_be_had():
     with (
         py_layernorm.use_engine("fused"),

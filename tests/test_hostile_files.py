@@ -112,6 +112,20 @@ def test_a_hostile_value_is_one_clear_error(saved, tmp_path, values, message):
     assert len(reason) < 1000
 
 
+@pytest.mark.parametrize(
+    "value",
+    ["x", {"shapes": [3, 4]}, *({"input_shape": s} for s in (None, "abc", ["3"], [-4], [4.0], 4))],
+    ids=str,
+)
+def test_a_hostile_build_config_is_one_clear_error(saved, tmp_path, value):
+    """From which Keras builds the layer before any input comes."""
+    path = rewritten(
+        saved, tmp_path / "model.keras", lambda entry: entry.update(build_config=value)
+    )
+    with pytest.raises((TypeError, ValueError), match="build_config must hold the input_shape"):
+        load(path)
+
+
 def marking_lambda(path):
     """A Keras lambda that, however called, writes a file, as `keras.saving` stores it."""
     layer = keras.layers.Lambda(eval(f"lambda x, *_, **__: open({str(path)!r}, 'w').close() or x"))
