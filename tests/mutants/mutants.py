@@ -73,10 +73,8 @@ NATIVE = [
     ("blocks of rows cut by the number of threads", "native/dispatch.cc",
      "b.block = ceil_div(units, kMostBlocks);", "b.block = ceil_div(units, 4 * thread_count());",
      KERNEL),
-    ("a row summed by how many there are", "native/forward.h",
-     "if (f.n <= kShort) return", "if (f.n <= kShort && end - begin >= kMany) return", KERNEL),
     ("idle threads keep looking for work", "native/pool.cc",
-     "kIdleSpin(50)", "kIdleSpin(5000000)", KERNEL),
+     "kIdleSpin(50)", "kIdleSpin(5000000)", KERNEL + "::test_idle_threads_use_no_processor"),
 ]  # fmt: skip
 
 VALUES = "tests/test_values.py"
