@@ -73,8 +73,11 @@ class TestEagerCallsByTheShortWay:
 
         penalised = py_layernorm.LayerNormalization(activity_regularizer="l2")
         penalised(x)
-        penalised(x)
-        assert len(penalised.losses) == 1
+        (before,) = penalised.losses
+        penalised.gamma.assign(np.full(5, 2.0))
+        penalised(x)  # built by now
+        (after,) = penalised.losses
+        np.testing.assert_allclose(after, 4 * before, rtol=1e-5)
 
         masked = keras.layers.Masking()(tf.constant(np.ones((2, 3, 5), "float32")))
         assert ours(masked)._keras_mask.shape == (2, 3)
