@@ -113,7 +113,7 @@ def test_a_hostile_value_is_one_clear_error(saved, tmp_path, values, message):
 
 
 def marking_lambda(path):
-    """A Keras lambda whose code writes a file, however it is called, as `keras.saving` stores it."""
+    """A Keras lambda that writes a file, however it is called, as `keras.saving` stores it."""
     layer = keras.layers.Lambda(eval(f"lambda x, *_, **__: open({str(path)!r}, 'w').close() or x"))
     return keras.saving.serialize_keras_object(layer)["config"]["function"]
 
