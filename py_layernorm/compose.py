@@ -70,7 +70,7 @@ def _instead(object: Any) -> str:
         return "Pass a layer's output tensor, or put both into a keras.Sequential. "
     if isinstance(object, (list, tuple)) and any(checks.is_tensor(o) for o in object):
         return "Pass one tensor at a time, or join them with keras.layers.Concatenate. "
-    if isinstance(object, (int, float)):
+    if isinstance(object, int) and not isinstance(object, bool):
         return f"For the axis, write axis={object!r}. "
     if hasattr(object, "__array__") or isinstance(object, (list, tuple)):
         return "Make an array of it with numpy.asarray. "

@@ -89,7 +89,8 @@ def keras_findings() -> Iterator[Finding]:
     try:
         name, why = engines.describe()
     except (ValueError, RuntimeError) as error:
-        yield Finding("engine", "none", str(error), f"unset {engines.ENVIRONMENT}", fatal=True)
+        setting = str(error).split()[0]  # which the message begins with
+        yield Finding("engine", "none", str(error), f"unset {setting}", fatal=True)
         return
     yield Finding("engine", f"{name} ({why})")
     if backend == "tensorflow":

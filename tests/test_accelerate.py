@@ -183,6 +183,7 @@ def test_what_is_left_and_why():
         LayerNormalization(axis=[1, 2], param_axis=-1, name="ours"),
         MineOfOurs(name="mine_of_ours"),
         LayerNormalization(axis=[-1, 1], name="ours_mixed"),
+        LayerNormalization(axis=[2, 1], name="ours_unsorted"),
     ]
     model = keras.Sequential([keras.Input((6, 6)), *layers], name="m")
     report = accelerate(model)
@@ -196,6 +197,7 @@ def test_what_is_left_and_why():
     assert restore(model).left == {
         "m/ours": "Keras's layer has no param_axis, here -1",
         "m/ours_mixed": "Keras orders gamma and beta wrongly for axis=[-1, 1]",
+        "m/ours_unsorted": "Keras orders gamma and beta wrongly for axis=[2, 1]",
         "m/mine_of_ours": "MineOfOurs is a subclass with code of its own",
     }
 

@@ -186,10 +186,11 @@ def test_a_loaded_model_is_extended_without_a_clash_of_names():
         (lambda: (keras.Input((2,)),), "one tensor at a time"),
         (lambda: [1.0, 2.0], r"numpy\.asarray"),
         (lambda: -1, r"write axis=-1"),
+        (lambda: True, r"array\)\. Received: object=True"),
         (lambda: {"a": 1}, r"\(dict\)"),
         (lambda: keras.Sequential, r"\(type\)"),
     ],
-    ids=["model", "layer", "str", "arrays", "tensors", "list", "int", "dict", "class"],
+    ids=["model", "layer", "str", "arrays", "tensors", "list", "int", "bool", "dict", "class"],
 )
 def test_any_other_object_is_refused(make, message):
     with pytest.raises(TypeError, match=message) as caught:

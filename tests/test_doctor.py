@@ -134,10 +134,11 @@ def test_a_missing_backend():
     assert f"{sys.executable} -m pip install keras tensorflow" in done.stdout
 
 
-def test_a_wrong_engine():
-    done = run(PY_LAYERNORM_ENGINE="quick")
+@pytest.mark.parametrize("setting", ["ENGINE", "ISA", "THREADS"])
+def test_a_wrong_setting(setting):
+    done = run(**{f"PY_LAYERNORM_{setting}": "quick"})
     assert done.returncode == 1
-    assert "unset PY_LAYERNORM_ENGINE" in done.stdout
+    assert f"unset PY_LAYERNORM_{setting}" in done.stdout
 
 
 def test_a_native_library_that_does_not_load(monkeypatch):

@@ -3,9 +3,11 @@
 import subprocess
 import sys
 
+import keras
 import pytest
 
 from py_layernorm import engines, use_engine
+from py_layernorm.engines import library
 
 
 def test_the_setter_and_the_block():
@@ -46,6 +48,28 @@ def test_a_wrong_name_in_the_environment_is_an_error_at_the_first_call():
     done = run("import numpy, py_layernorm; py_layernorm.layer_norm(numpy.ones((2, 3)))", "quick")
     assert done.returncode == 1
     assert "PY_LAYERNORM_ENGINE must be one of auto, fused, portable. Received:" in done.stderr
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="the settings are the native op's"
+)
+@pytest.mark.parametrize(
+    ("setting", "value", "expected"),
+    [
+        ("PY_LAYERNORM_ISA", "AVX2", "one of avx512, avx2, baseline. Received"),
+        ("PY_LAYERNORM_ISA", "avx512 ", "one of avx512, avx2, baseline. Received"),
+        ("PY_LAYERNORM_THREADS", "1e3", "a number of threads, 1 or more. Received"),
+        ("PY_LAYERNORM_THREADS", "00", "a number of threads, 1 or more. Received"),
+        ("PY_LAYERNORM_THREADS", "-2", "a number of threads, 1 or more. Received"),
+    ],
+)
+def test_a_wrong_setting_of_the_native_op(setting, value, expected, monkeypatch):
+    monkeypatch.setenv(setting, value)
+    with pytest.raises(ValueError, match=f"{setting} must be {expected}: {setting}={value!r}"):
+        library.check_settings()
+    done = run("import numpy, py_layernorm; py_layernorm.layer_norm(numpy.ones((2, 3)))", "")
+    assert done.returncode == 1
+    assert f"{setting} must be {expected}" in done.stderr
 
 
 def run(code, engine):

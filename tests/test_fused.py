@@ -78,8 +78,19 @@ class TestEagerCallsByTheShortWay:
 
         penalised = py_layernorm.LayerNormalization(activity_regularizer="l2")
         penalised(x)
-        penalised(x)
-        assert len(penalised.losses) == 1
+        (before,) = penalised.losses
+        penalised.gamma.assign(np.full(5, 2.0))
+        penalised(x)  # built by now
+        (after,) = penalised.losses
+        np.testing.assert_allclose(after, 4 * before, rtol=1e-5)
+
+        # Weights of another axis that has the same length.
+        turned = py_layernorm.LayerNormalization(param_axis=1)
+        square = tf.constant(X[None, :5])
+        turned.build(square.shape)
+        turned.set_weights([GAMMA, BETA])
+        wanted = reference.layer_norm(square, GAMMA, BETA, param_axis=1)
+        assert relative_error(turned(square), wanted) < 1e-6
 
         masked = keras.layers.Masking()(tf.constant(np.ones((2, 3, 5), "float32")))
         assert ours(masked)._keras_mask.shape == (2, 3)

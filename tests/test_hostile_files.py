@@ -127,7 +127,7 @@ def test_a_hostile_build_config_is_one_clear_error(saved, tmp_path, value):
 
 
 def marking_lambda(path):
-    """A Keras lambda that, however called, writes a file, as `keras.saving` stores it."""
+    """A Keras lambda that writes a file, however it is called, as `keras.saving` stores it."""
     layer = keras.layers.Lambda(eval(f"lambda x, *_, **__: open({str(path)!r}, 'w').close() or x"))
     return keras.saving.serialize_keras_object(layer)["config"]["function"]
 

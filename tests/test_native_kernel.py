@@ -121,6 +121,22 @@ def test_float64_rows_whose_squares_float64_cannot_hold(kernel, scale):
     assert error(rstd * scale, reference[2]) <= 1e-14
 
 
+@pytest.mark.parametrize("n", [5, 100, 20000])
+def test_float64_rows_at_the_end_of_float64(kernel, n):
+    """Their sums overflow; epsilon is not lost beside them."""
+    x, dy, gamma, beta = data((2, n, 1), "float64")
+    signs = np.sign(x) * 1.7e308
+    y, mean, rstd = kernel.forward(signs, gamma, beta)
+    wanted = expected(np.sign(x), dy, gamma, beta, 0.0)
+    assert error(y, wanted[0]) <= 1e-14
+    assert error(rstd * 1.7e308, wanted[2]) <= 1e-14
+    constant = np.full_like(x, np.finfo("float64").max)
+    y, mean, rstd = kernel.forward(constant, gamma, beta, 0.25)
+    assert (y == beta[:, None]).all()
+    assert (mean == constant[0, 0, 0]).all()
+    assert (rstd == 2).all()
+
+
 @pytest.mark.parametrize("offset", [0, 1e2])
 def test_bfloat16_is_rounded_correctly(kernel, offset):
     x, dy, _, _ = data((1024, 768, 1), "bfloat16", offset=offset)

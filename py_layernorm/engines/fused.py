@@ -31,7 +31,12 @@ def kernel_description() -> str:
 
 @functools.cache
 def unavailable() -> str | None:
-    """Why the op cannot serve in this process; None if it can."""
+    """Why the op cannot serve in this process; None if it can.
+
+    Raises:
+        ValueError: if the environment asks for threads or instructions that there are not.
+    """
+    library.check_settings()
     for kind in ("GPU", "TPU"):
         if tf.config.get_visible_devices(kind):
             return f"a {kind} is in use, and the native op runs on the CPU"

@@ -1,9 +1,16 @@
 """The files of the native library: where they are, and whether they may be loaded."""
 
+import os
 import struct
 from pathlib import Path
 
 import py_layernorm
+from py_layernorm import checks
+
+# What the kernel reads in the environment.
+ISA = "PY_LAYERNORM_ISA"
+ISAS = ("avx512", "avx2", "baseline")
+THREADS = "PY_LAYERNORM_THREADS"
 
 OP = "libpy_layernorm_op.so"
 KERNEL = "libpy_layernorm_kernel.so"  # which the op's library loads from its own folder
@@ -27,6 +34,17 @@ def folder() -> Path:
         f"there is no native library in {folders[0]}: it was not compiled when py_layernorm was "
         "installed"
     )
+
+
+def check_settings() -> None:
+    """Raise ValueError for what the kernel would take for another setting, or for none."""
+    isa, threads = (os.environ.get(name, "") for name in (ISA, THREADS))
+    if isa and isa not in ISAS:
+        raise ValueError(f"{ISA} must be one of {', '.join(ISAS)}. {checks.received(ISA, isa)}")
+    if threads and not (threads.isascii() and threads.isdecimal() and threads.strip("0")):
+        raise ValueError(
+            f"{THREADS} must be a number of threads, 1 or more. {checks.received(THREADS, threads)}"
+        )
 
 
 def whole(path: Path) -> None:

@@ -21,27 +21,33 @@ void normalise_in_double(const T* x, const Compute<T>* gamma, const Compute<T>* 
   if (largest > 0 && largest < __builtin_inf()) {
     int exponent;
     __builtin_frexp(largest, &exponent);
-    scale = __builtin_ldexp(1, static_cast<int>(smaller(-exponent, 1000)));
+    // No further than to where both the scale and one over it are normal numbers.
+    scale = __builtin_ldexp(1, exponent > 1000 ? -1000 : exponent < -1000 ? 1000 : -exponent);
   }
+  // Deviations from the row's first element, which are exact where they are small.
+  const double first = load_one(x) * scale;
+  const auto deviation = [&](int64_t k) { return load_one(x + k * stride) * scale - first; };
   double sum = 0, sum_d = 0, sum_d2 = 0;
-  for (int64_t k = 0; k < n; ++k) sum += load_one(x + k * stride) * scale;
+  for (int64_t k = 0; k < n; ++k) sum += deviation(k);
   const double m = sum / n;
   for (int64_t k = 0; k < n; ++k) {
-    const double d = load_one(x + k * stride) * scale - m;
+    const double d = deviation(k) - m;
     sum_d += d;
     sum_d2 += d * d;
   }
+  // A constant row has the same deviation at any scale; beside large numbers epsilon would vanish.
+  const double shrunk = sum_d2 == 0 ? 1 : scale;
   const Statistics<double> s = statistics_of(sum_d, sum_d2, 1 / static_cast<double>(n),
-                                     epsilon * scale * scale);
+                                             epsilon * shrunk * shrunk);
   const double scaled_mean = m + s.c;
   for (int64_t k = 0; k < n; ++k) {
-    double value = (load_one(x + k * stride) * scale - scaled_mean) * s.rstd;
+    double value = (deviation(k) - scaled_mean) * s.rstd;
     if (gamma) value *= gamma[k];
     if (beta) value += beta[k];
     store_one(y + k * stride, value);
   }
-  *mean = scaled_mean / scale;
-  *rstd = s.rstd * scale;
+  *mean = (first + scaled_mean) / scale;
+  *rstd = s.rstd * shrunk;
 }
 
 // The row of n elements, `stride` apart, whose rstd C cannot hold or that is not finite: plainly,
