@@ -188,6 +188,24 @@ def test_fit_in_graph_mode_trains_like_the_portable_engine():
     np.testing.assert_allclose(train("fused"), train("portable"), rtol=1e-4)
 
 
+def test_gradients_have_their_shapes_while_tracing():
+    """Optimizers of others ask for them; the op alone cannot tell."""
+    shapes = []
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 3, 5))])
+    def traced(x):
+        gamma, beta = tf.constant(GAMMA), tf.constant(BETA)
+        with tf.GradientTape() as tape:
+            tape.watch([x, gamma, beta])
+            y = py_layernorm.layer_norm(x, gamma, beta)
+        gradients = tape.gradient(y, [x, gamma, beta])
+        shapes.extend(g.shape.as_list() for g in gradients)
+        return gradients
+
+    traced.get_concrete_function()
+    assert shapes == [[None, 3, 5], [5], [5]]
+
+
 def test_a_chain_in_a_graph_forwards_its_buffer():
     @tf.function
     def chain(x):
