@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# The kernel's C++ without TensorFlow, under the tools that see what values do not show: reads and
-# writes out of bounds, undefined behaviour, leaks, values used before they are set, data races.
-#   scripts/test_native.sh                        all three
-#   scripts/test_native.sh asan|valgrind|tsan     one of them
-# Each is first shown a read of one element too many (tsan: of unlocked data), and must report it.
+# The C++ under the tools that see what values do not show: reads and writes out of bounds, undefined
+# behaviour, leaks, values used before they are set, data races. The kernel without TensorFlow; the
+# op within it, under the address sanitizer.
+#   scripts/test_native.sh                        all four
+#   scripts/test_native.sh asan|op|valgrind|tsan  one of them; op needs what asan has built
+# Each is first shown an element too many (tsan: unlocked data), and must report it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -12,6 +13,8 @@ if ! command -v valgrind >/dev/null; then
   echo "valgrind is missing: apt-get install valgrind" >&2
   exit 1
 fi
+
+sanitized="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer"
 
 # build NAME FLAGS...: the kernel by the project's own CMakeLists.txt, and the driver, in $folder.
 build() {
@@ -43,7 +46,7 @@ on_each() {
 }
 
 asan() {
-  build asan -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+  build asan "$sanitized"
   PY_LAYERNORM_ISA=avx2 must_report "ERROR: AddressSanitizer" "$folder/driver"
   on_each "baseline avx2 avx512" "$folder/driver"
   # AVX-512 reads and writes a row's end under a mask, into which the sanitizer does not look:
@@ -51,6 +54,40 @@ asan() {
   PY_LAYERNORM_ISA=avx512 must_report "AddressSanitizer: SEGV" "$folder/driver" --after
   on_each avx512 "$folder/driver" --after
   on_each avx512 "$folder/driver" --before
+}
+
+# The op in a copy of the package, with the kernel that asan has built. Leaks are not looked for:
+# those of Python and TensorFlow would be all there is to see.
+op() {
+  folder=build/native/asan
+  local tree=$PWD/$folder/tree native preload
+  native=$tree/py_layernorm/native
+  rm -rf "$tree"
+  mkdir -p "$tree"
+  cp -r py_layernorm tests "$tree"
+  cp "$folder/libpy_layernorm_kernel.so" "$native"
+  preload=$("${CXX:-c++}" -print-file-name=libasan.so):$("${CXX:-c++}" -print-file-name=libubsan.so)
+  local -a tests=(scripts/run env "LD_PRELOAD=$preload" ASAN_OPTIONS=detect_leaks=0
+    python "$tree/tests/with_package.py" "$tree" -q -x -p no:cacheprovider)
+
+  # A copy of the op that asks for one mean too few.
+  sed -i 's/= output(c, 1, TF_DOUBLE, rows, status)/= output(c, 1, TF_DOUBLE, {rows[0] - 1}, status)/' \
+    "$native/op.cc"
+  # shellcheck disable=SC2086 # one word for each flag
+  "${CXX:-c++}" -std=c++17 $sanitized -fPIC -shared -I "$native" "$native/op.cc" \
+    -o "$native/libpy_layernorm_op.so" -L "$folder" -lpy_layernorm_kernel -L "$folder/stand-in" \
+    -Wl,--no-as-needed -ltensorflow_framework -Wl,--unresolved-symbols=ignore-all '-Wl,-rpath,$ORIGIN'
+  local said
+  if said=$("${tests[@]}" "$tree/tests/test_fused.py" 2>&1) ||
+    ! grep -q "AddressSanitizer: heap-buffer-overflow" <<<"$said"; then
+    printf '%s\n' "$said" "The sanitizer did not report the deliberate fault of the op" >&2
+    exit 1
+  fi
+
+  scripts/run cmake --build "$folder" --target py_layernorm_op >/dev/null
+  cp "$folder/libpy_layernorm_op.so" "$native"
+  echo "== the op within TensorFlow"
+  "${tests[@]}" "$tree"/tests/test_{op_arguments,fused,layouts}.py
 }
 
 # valgrind runs the code as it is compiled for users; leaks are the address sanitizer's to find. Up
@@ -72,9 +109,10 @@ tsan() {
 
 case ${1:-all} in
   asan) asan ;;
+  op) op ;;
   valgrind) valgrind_ ;;
   tsan) tsan ;;
-  all) asan; valgrind_; tsan ;;
+  all) asan; op; valgrind_; tsan ;;
   *) echo "test_native.sh: unknown argument $1" >&2; exit 2 ;;
 esac
 echo "No report from any tool."

@@ -1,11 +1,15 @@
 """Every test starts with the automatic engine, a seed, and Keras's own settings."""
 
 import os
+import signal
 
 import keras
 import pytest
 
 import py_layernorm
+
+# Shells start what is in the background with Ctrl-C ignored; tests send it and expect an exception.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 if os.environ.get("CI") == "true" and py_layernorm.engines.fused_unavailable():
     raise RuntimeError(f"in CI the native op must be there: {py_layernorm.engines.describe()}")

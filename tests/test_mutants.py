@@ -23,6 +23,6 @@ def test_there_are_enough():
 def test_its_line_is_there_once_and_its_result_too(mutant):
     what, file, old, new, test = mutant
     assert (PACKAGE / file).read_text().count(old) == 1
-    assert (FOLDER.parents[1] / test.split()[0]).is_file()
+    assert (FOLDER.parents[1] / test.split("::")[0].split()[0]).is_file()
     row = f"| {what} | {file} | {run.code(old)} | {run.code(new)} | `test_"
     assert (FOLDER / "RESULT.md").read_text().count(row) == 1

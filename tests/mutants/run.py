@@ -19,15 +19,6 @@ TREE = ROOT / "build" / "mutants"
 BUILD = TREE / "build"
 KERNEL = "libpy_layernorm_kernel.so"
 
-# The copy's package in the place of the installed one, and pytest.
-PYTEST = """
-import sys
-sys.meta_path[:] = [f for f in sys.meta_path if "editable" not in type(f).__module__]
-sys.path.insert(0, sys.argv[1])
-import pytest
-sys.exit(pytest.main(sys.argv[2:]))
-"""
-
 
 def run(*command, **more):
     return subprocess.run(
@@ -94,7 +85,8 @@ def caught_by(test, native):
     if native:
         arguments += ["-k", "baseline"]
     environment = {**os.environ, "PY_LAYERNORM_NATIVE": str(BUILD)}
-    done = run(sys.executable, "-c", PYTEST, TREE, *arguments, cwd=TREE, env=environment)
+    pytest = TREE / "tests" / "with_package.py"
+    done = run(sys.executable, pytest, TREE, *arguments, cwd=TREE, env=environment)
     found = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", done.stdout, re.MULTILINE)
     if found:
         return found[1].replace("tests/", "")
