@@ -62,13 +62,14 @@ op() {
   folder=build/native/asan
   local tree=$PWD/$folder/tree native preload
   native=$tree/py_layernorm/native
+  scripts/run cmake --build "$folder" --target py_layernorm_op >/dev/null
   rm -rf "$tree"
   mkdir -p "$tree"
   cp -r py_layernorm tests "$tree"
   cp "$folder/libpy_layernorm_kernel.so" "$native"
   preload=$("${CXX:-c++}" -print-file-name=libasan.so):$("${CXX:-c++}" -print-file-name=libubsan.so)
   local -a tests=(scripts/run env "LD_PRELOAD=$preload" ASAN_OPTIONS=detect_leaks=0
-    python "$tree/tests/with_package.py" "$tree" -q -x -p no:cacheprovider)
+    python "$tree/tests/with_package.py" "$tree" -q -x -p no:cacheprovider --capture=sys)
 
   # A copy of the op that asks for one mean too few.
   sed -i 's/= output(c, 1, TF_DOUBLE, rows, status)/= output(c, 1, TF_DOUBLE, {rows[0] - 1}, status)/' \
@@ -84,7 +85,6 @@ op() {
     exit 1
   fi
 
-  scripts/run cmake --build "$folder" --target py_layernorm_op >/dev/null
   cp "$folder/libpy_layernorm_op.so" "$native"
   echo "== the op within TensorFlow"
   "${tests[@]}" "$tree"/tests/test_{op_arguments,fused,layouts}.py
