@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
-sys.meta_path[:] = [f for f in sys.meta_path if "editable" not in type(f).__module__]
-sys.path.insert(0, sys.argv[1])
-sys.exit(pytest.main(sys.argv[2:]))
+if __name__ == "__main__":
+    sys.meta_path[:] = [f for f in sys.meta_path if "editable" not in type(f).__module__]
+    sys.path.insert(0, sys.argv[1])
+    sys.exit(pytest.main(sys.argv[2:]))
