@@ -19,20 +19,8 @@ class Axes(NamedTuple):
     contiguous: bool  # the normalised axes are neighbours
     trailing: bool  # they are the last ones
     aligned: bool  # gamma and beta span exactly the normalised axes
-
-    @property
-    def begin(self) -> int:
-        """The first normalised axis."""
-        return self.normalised[0]
-
-    @property
-    def end(self) -> int:
-        """The one after the last normalised axis."""
-        return self.normalised[-1] + 1
-
-    def lengths(self, shape: Sequence[int | None]) -> tuple[int | None, ...]:
-        """The shape of gamma and beta for an input of `shape`."""
-        return tuple(shape[a] for a in self.spanned)
+    begin: int  # the first normalised axis
+    end: int  # the one after the last
 
 
 def listed(axis: Axis) -> tuple[int, ...]:
@@ -59,4 +47,6 @@ def resolve(axis: tuple[int, ...], param_axis: tuple[int, ...] | None, rank: int
         contiguous=contiguous,
         trailing=contiguous and normalised[-1] == rank - 1,
         aligned=spanned == normalised,
+        begin=normalised[0],
+        end=normalised[-1] + 1,
     )

@@ -1,6 +1,7 @@
 """Every refusal of an argument. An error names the argument, what was expected and what came."""
 
 import contextlib
+import functools
 import math
 import warnings
 import weakref
@@ -40,6 +41,9 @@ def _is_int(value: object) -> bool:
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
+# Below, the usual case comes first: an eager call on a small tensor spends its time in Python.
+
+
 def axis(value: Any, name: str = "axis") -> Axis:
     """`value` with plain ints: an int, or a list or tuple of at least one int, none twice.
 
@@ -47,7 +51,7 @@ def axis(value: Any, name: str = "axis") -> Axis:
         TypeError: for anything but an int or a list or tuple of ints (a bool is not an int here).
         ValueError: for an empty list, or one that holds the same number twice.
     """
-    if _is_int(value):
+    if type(value) is int or _is_int(value):
         return int(value)
     if not isinstance(value, (list, tuple)) or not all(_is_int(v) for v in value):
         raise TypeError(f"{name} must be an int or a list/tuple of ints. {received(name, value)}")
@@ -59,6 +63,9 @@ def axis(value: Any, name: str = "axis") -> Axis:
     return tuple(ints) if isinstance(value, tuple) else ints
 
 
+_fitting: dict[tuple[Any, Any, int], Axes] = {}  # what was found to fit a rank
+
+
 def axes(axis: Axis, param_axis: Axis | None, shape: Sequence[int | None]) -> Axes:
     """The `Axes` that the two arguments name in an input of `shape`.
 
@@ -66,6 +73,13 @@ def axes(axis: Axis, param_axis: Axis | None, shape: Sequence[int | None]) -> Ax
         ValueError: for an axis out of range, or two numbers for the same axis (`[-1, 2]`).
     """
     rank = len(shape)
+    key = (
+        axis if isinstance(axis, int) else tuple(axis),
+        param_axis if param_axis is None or isinstance(param_axis, int) else tuple(param_axis),
+        rank,
+    )
+    if key in _fitting:
+        return _fitting[key]
     named = {"axis": axis} if param_axis is None else {"axis": axis, "param_axis": param_axis}
     for name, value in named.items():
         numbers, came = listed(value), f"Received: {name}={cut(value)}"
@@ -81,7 +95,10 @@ def axes(axis: Axis, param_axis: Axis | None, shape: Sequence[int | None]) -> Ax
                 f"{name} must not name the same axis twice. "
                 f"{came} with an input of shape {tuple(shape)}"
             )
-    return resolve(listed(axis), None if param_axis is None else listed(param_axis), rank)
+    found = resolve(listed(axis), None if param_axis is None else listed(param_axis), rank)
+    if len(_fitting) < 1000:
+        _fitting[key] = found
+    return found
 
 
 def weight_shape(axes: Axes, shape: Sequence[int | None], name: str) -> tuple[int, ...]:
@@ -90,7 +107,7 @@ def weight_shape(axes: Axes, shape: Sequence[int | None], name: str) -> tuple[in
     Raises:
         ValueError: if one of their axes has no known length.
     """
-    lengths = axes.lengths(shape)
+    lengths = tuple(map(shape.__getitem__, axes.spanned))
     if None in lengths:
         raise ValueError(
             f"gamma and beta span {name}={list(axes.spanned)}, so the input's length along it must "
@@ -100,30 +117,30 @@ def weight_shape(axes: Axes, shape: Sequence[int | None], name: str) -> tuple[in
     return lengths  # type: ignore[return-value]
 
 
-def weight(name: str, value: Any, axes: Axes, shape: Sequence[int | None]) -> None:
+def weights(gamma: Any, beta: Any, axes: Axes, shape: Sequence[int | None]) -> None:
     """Refuse a gamma or beta that does not fit an input of `shape`; None fits any.
 
     Raises:
-        TypeError: if it is not a dense tensor or array of real numbers.
-        ValueError: if it has another shape.
+        TypeError: if one is not a dense tensor or array of real numbers.
+        ValueError: if one has another shape.
     """
-    if value is None:
+    if gamma is None and beta is None:
         return
-    if not is_dense_tensor(value):
-        raise TypeError(
-            f"{name} must be a tensor, an array or None, and dense. {received(name, value)}"
-        )
-    real_dtype(value, name)
-    expected, came = axes.lengths(shape), tuple(value.shape)
-    if expected != came and (
-        len(came) != len(expected)
-        or any(None not in (e, c) and e != c for e, c in zip(expected, came, strict=True))
-    ):
-        raise ValueError(
-            f"{name} must have the shape {expected}: the lengths of the input, of shape "
-            f"{tuple(shape)}, along the axes {list(axes.spanned)}. "
-            f"Received: {name} of shape {came}"
-        )
+    expected = tuple(map(shape.__getitem__, axes.spanned))
+    for name, value in (("gamma", gamma), ("beta", beta)):
+        if value is None:
+            continue
+        tensor(value, name, optional=True)
+        came = tuple(value.shape)
+        if expected != came and (
+            len(came) != len(expected)
+            or any(None not in (e, c) and e != c for e, c in zip(expected, came, strict=True))
+        ):
+            raise ValueError(
+                f"{name} must have the shape {expected}: the lengths of the input, of shape "
+                f"{tuple(shape)}, along the axes {list(axes.spanned)}. "
+                f"Received: {name} of shape {came}"
+            )
 
 
 def built_shape(config: Any) -> Sequence[int | None]:
@@ -149,6 +166,8 @@ def epsilon(value: Any) -> float:
     Raises:
         ValueError: for anything but None or a finite number that is not negative.
     """
+    if type(value) is float and 0 <= value < math.inf:
+        return value
     if value is None:
         return float(keras.backend.epsilon()) ** 2
     number = isinstance(value, (int, float, np.integer, np.floating))
@@ -175,7 +194,7 @@ def threads(value: Any) -> int:
         raise TypeError(f"threads must be an int. {received('threads', value)}")
     if not 1 <= value < 2**31:
         raise ValueError(
-            f"threads must be at least 1 and below 2**31. {received('threads', value)}"
+            f"threads must be from 1 to 2**31 - 1. {received('threads', value)}"
         )
     return int(value)
 
@@ -272,33 +291,50 @@ def is_tensor(value: object) -> bool:
 
 def is_dense_tensor(value: object) -> bool:
     """Whether `value` is one tensor or array, and stores every element."""
-    if type(value).__name__ in ("RaggedTensor", "SparseTensor", "MaskedArray", "JAXSparse", "BCOO"):
-        return False
-    if isinstance(value, keras.KerasTensor) and keras_internals.is_sparse_or_ragged(value):
-        return False
-    return is_tensor(value)
+    if isinstance(value, keras.KerasTensor):
+        return not keras_internals.is_sparse_or_ragged(value)
+    sparse = ("RaggedTensor", "SparseTensor", "MaskedArray", "JAXSparse", "BCOO")
+    return type(value).__name__ not in sparse and is_tensor(value)
 
 
-def tensor(value: object, name: str) -> str:
+_dense_types: set[type] = set()  # whose every instance is a dense tensor
+
+
+def tensor(value: Any, name: str, optional: bool = False) -> str:
     """The name of the dtype of a dense tensor or array of real numbers, of known rank.
 
     Raises:
         TypeError: for anything else.
         ValueError: for a tensor of unknown rank, whose axes cannot be counted.
     """
-    if not is_dense_tensor(value):
+    kind = type(value)
+    if kind not in _dense_types:
+        if not is_dense_tensor(value):
+            raise TypeError(
+                f"{name} must be a single dense tensor or NumPy array{' or None' * optional}. "
+                f"{_instead_of_tensor(value)}{received(name, value)}"
+            )
+        if not issubclass(kind, keras.KerasTensor):
+            _dense_types.add(kind)
+    found = dtype_name(getattr(value, "dtype", None))
+    if found not in INPUT_DTYPES:
         raise TypeError(
-            f"{name} must be a single dense tensor or NumPy array. {_instead_of_tensor(value)}"
-            f"{received(name, value)}"
+            f"{name} must hold real numbers: one of {', '.join(INPUT_DTYPES)}. "
+            f"Received: {name} of dtype {found}"
         )
-    found = real_dtype(value, name)
-    shape = value.shape  # type: ignore[attr-defined]
+    shape = value.shape
     if shape is None or getattr(shape, "rank", 0) is None:
         raise ValueError(
             f"{name} must have a known rank. Received: {name} of shape {shape}. "
             "Set it with tf.ensure_shape or Tensor.set_shape."
         )
     return found
+
+
+@functools.lru_cache
+def dtype_name(dtype: object) -> str:
+    """The name of a dtype of whatever library: "float32" for torch.float32."""
+    return str(getattr(dtype, "name", dtype)).rpartition(".")[2]
 
 
 def _instead_of_tensor(value: object) -> str:
@@ -311,19 +347,3 @@ def _instead_of_tensor(value: object) -> str:
     if kind == "SparseTensor" or getattr(value, "sparse", False):
         return "keras.ops.convert_to_tensor(x, sparse=False) makes one of a sparse tensor. "
     return "numpy.asarray makes one of a list of numbers. "
-
-
-def real_dtype(value: object, name: str) -> str:
-    """The name of an array's dtype.
-
-    Raises:
-        TypeError: for complex numbers, strings and everything else that is not a real number.
-    """
-    found = getattr(value, "dtype", None)
-    text = str(getattr(found, "name", found)).rpartition(".")[2]  # "torch.float32" to "float32"
-    if text not in INPUT_DTYPES:
-        raise TypeError(
-            f"{name} must hold real numbers: one of {', '.join(INPUT_DTYPES)}. "
-            f"Received: {name} of dtype {text}"
-        )
-    return text

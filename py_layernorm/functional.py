@@ -57,7 +57,8 @@ def layer_norm(
     """
     axis, epsilon = checks.axis(axis), checks.epsilon(epsilon)
     param_axis = None if param_axis is None else checks.axis(param_axis, "param_axis")
-    if any(isinstance(value, keras.KerasTensor) for value in (x, gamma, beta)):
+    symbolic = keras.KerasTensor
+    if isinstance(x, symbolic) or isinstance(gamma, symbolic) or isinstance(beta, symbolic):
         return LayerNorm(axis, epsilon, param_axis)(x, gamma, beta)
     came = checks.tensor(x, "x")
     return normalize(x, came, gamma, beta, checks.axes(axis, param_axis, x.shape), epsilon)
@@ -88,8 +89,7 @@ class LayerNorm(keras.Operation):
     def compute_output_spec(self, x: Any, gamma: Any = None, beta: Any = None) -> keras.KerasTensor:
         came = checks.tensor(x, "x")
         axes = checks.axes(self.axis, self.param_axis, x.shape)
-        checks.weight("gamma", gamma, axes, x.shape)
-        checks.weight("beta", beta, axes, x.shape)
+        checks.weights(gamma, beta, axes, x.shape)
         return keras.KerasTensor(x.shape, dtype=result_dtype(came))
 
 
@@ -108,8 +108,7 @@ def normalize(
     """
     dtype = dtype or result_dtype(came)
     x = ops.convert_to_tensor(x, dtype=None if came in checks.FLOAT_DTYPES else dtype)
-    checks.weight("gamma", gamma, axes, x.shape)
-    checks.weight("beta", beta, axes, x.shape)
+    checks.weights(gamma, beta, axes, x.shape)
     return engines.layer_norm(x, gamma, beta, axes, epsilon, dtype)
 
 

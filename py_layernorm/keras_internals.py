@@ -70,10 +70,10 @@ def eager_tensor_class() -> type | None:
 def is_ordinary_variable(variable: Any) -> bool:
     """Whether it is one variable of TensorFlow, not one of a distribution strategy's."""
     try:
-        from tensorflow.python.ops.resource_variable_ops import ResourceVariable
+        from tensorflow.python.ops.resource_variable_ops import BaseResourceVariable
     except ImportError:
         return False
-    return type(variable) is ResourceVariable
+    return isinstance(variable, BaseResourceVariable)
 
 
 def tracing_for_xla() -> bool:

@@ -209,8 +209,7 @@ class LayerNormalization(keras.layers.LayerNormalization):
             return super().compute_output_shape(input_shape)  # several shapes, for a subclass
         axes = self.axes(input_shape)
         if self.built:
-            checks.weight("gamma", self.gamma, axes, input_shape)
-            checks.weight("beta", self.beta, axes, input_shape)
+            checks.weights(self.gamma, self.beta, axes, input_shape)
         return tuple(input_shape)
 
     def compute_output_spec(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:

@@ -6,7 +6,6 @@ a float dtype, `gamma` and `beta` None or tensors over `axes.spanned`, `axes` th
 """
 
 import os
-from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -19,6 +18,7 @@ NAMES = ("auto", "fused", "portable")
 ENVIRONMENT = "PY_LAYERNORM_ENGINE"
 
 _setting: str | None = None  # None until the environment has been read
+_engine: Any = None  # the module that serves what is set; None until it is needed
 
 
 def _check(name: object, source: str) -> str:
@@ -56,8 +56,8 @@ def get_engine() -> str:
 
 
 def _set(name: str) -> None:
-    global _setting, _short_way
-    _setting, _short_way = name, _find_short_way
+    global _setting, _engine
+    _setting, _engine = name, None
 
 
 def fused_unavailable() -> str | None:
@@ -71,15 +71,13 @@ def fused_unavailable() -> str | None:
 
 def layer_norm(x: Any, *arguments: Any) -> Any:
     """Layer normalisation by the engine that serves this call."""
-    name = get_engine()
-    if name == "portable" or fused_unavailable():
+    engine = _engine or _choose()
+    if engine is portable:
         return portable.layer_norm(x, *arguments)
-    from py_layernorm.engines import tensorflow
-
-    reason = tensorflow.unavailable_here()
+    reason = engine.unavailable_here()
     if reason is None:
-        return tensorflow.layer_norm(x, *arguments)
-    if name == "fused":
+        return engine.layer_norm(x, *arguments)
+    if get_engine() == "fused":
         raise RuntimeError(
             f"use_engine('fused') is set, and the fused engine cannot serve here: {reason}. "
             "Use 'auto', which takes the portable engine for such calls."
@@ -89,26 +87,20 @@ def layer_norm(x: Any, *arguments: Any) -> Any:
 
 def eager(layer: Any, x: Any) -> Any:
     """`layer(x)` past Keras's bookkeeping; None where Keras has work to do."""
-    return _short_way(layer, x)
+    engine = _engine or _choose()
+    return None if engine is portable else engine.eager(layer, x)
 
 
-def _find_short_way(layer: Any, x: Any) -> Any:
-    """Decide once for each setting whether there is a short way, and take it."""
-    global _short_way
+def _choose() -> Any:
+    """The engine for what is set, chosen once for each setting."""
+    global _engine
     if get_engine() == "portable" or fused_unavailable():
-        _short_way = _no_short_way
+        _engine = portable
     else:
         from py_layernorm.engines import tensorflow
 
-        _short_way = tensorflow.eager
-    return _short_way(layer, x)
-
-
-def _no_short_way(layer: Any, x: Any) -> None:
-    return None
-
-
-_short_way: Callable[[Any, Any], Any] = _find_short_way
+        _engine = tensorflow
+    return _engine
 
 
 def describe() -> tuple[str, str]:

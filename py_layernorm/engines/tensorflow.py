@@ -92,7 +92,8 @@ def layer_norm(x: Any, gamma: Any, beta: Any, axes: Axes, epsilon: float, dtype:
     wide = tf.float64 if "float64" in (came, dtype) else tf.float32
     if not (inside and same):
         x = tf.cast(x, wide)
-    gamma, beta = (None if p is None else tf.cast(p, wide) for p in (gamma, beta))
+    gamma = None if gamma is None else tf.cast(gamma, wide)
+    beta = None if beta is None else tf.cast(beta, wide)
     begin, end = axes.begin, axes.end
     if not axes.contiguous:
         others = [a for a in range(axes.rank) if a not in axes.normalised]
@@ -161,11 +162,11 @@ def _short_way(layer: Any, shape: Any) -> Callable[[Any, list[Any]], Any] | None
         if not keras_internals.is_ordinary_variable(variable) or variable.dtype != wide:
             return None
     _follow_threads()
+    scale, center = layer.gamma is not None, layer.beta is not None
+    attributes = _attributes(scale, center, axes.begin, axes.end, layer.epsilon)
     return make(
         "PyLayernorm",
-        _attributes(
-            layer.gamma is not None, layer.beta is not None, axes.begin, axes.end, layer.epsilon
-        ),
+        tuple(itertools.chain(*attributes.items())),
         tf.as_dtype(layer.compute_dtype),
         axes.begin,
         axes.end,
@@ -174,19 +175,27 @@ def _short_way(layer: Any, shape: Any) -> Callable[[Any, list[Any]], Any] | None
     )
 
 
-def _attributes(scale: bool, center: bool, begin: int, end: int, epsilon: float) -> tuple[Any, ...]:
-    """The op's attributes, names and values in turn."""
-    bits = struct.unpack("<q", struct.pack("<d", epsilon))[0]
-    names = ("scale", "center", "axis_begin", "axis_end", "epsilon_bits")
-    return tuple(itertools.chain(*zip(names, (scale, center, begin, end, bits), strict=True)))
+@functools.lru_cache
+def _attributes(scale: bool, center: bool, begin: int, end: int, epsilon: float) -> dict[str, Any]:
+    """The op's attributes. Its float attributes are single precision: epsilon goes as 64 bits."""
+    (bits,) = struct.unpack("<q", struct.pack("<d", epsilon))
+    return {
+        "scale": scale,
+        "center": center,
+        "axis_begin": begin,
+        "axis_end": end,
+        "epsilon_bits": bits,
+    }
 
 
 def _op(x: Any, gamma: Any, beta: Any, begin: int, end: int, epsilon: float) -> Any:
-    _follow_threads()
+    if not _threads_are_final:
+        _follow_threads()
+    params = [] if gamma is None else [gamma]
+    if beta is not None:
+        params.append(beta)
     attributes = _attributes(gamma is not None, beta is not None, begin, end, epsilon)
-    params = [p for p in (gamma, beta) if p is not None]
-    named = dict(zip(attributes[::2], attributes[1::2], strict=True))
-    return load().py_layernorm(x=x, params=params, **named)[0]
+    return load().py_layernorm(x=x, params=params, **attributes)[0]
 
 
 @tf.RegisterGradient("PyLayernorm")

@@ -90,3 +90,31 @@ def test_fused_says_why_it_cannot_serve(monkeypatch):
         use_engine("fused")
     assert engines.get_engine() == "auto"
     assert engines.describe() == ("portable", "there is no native library")
+
+
+def test_a_block_returns_to_what_was_set_when_it_was_entered():
+    setting = use_engine("portable")
+    use_engine("auto")
+    use_engine("portable")
+    with setting:
+        with setting:
+            use_engine("auto")
+        assert engines.get_engine() == "portable"
+        with use_engine("auto"), pytest.raises(KeyError), setting:
+            raise KeyError
+        assert engines.get_engine() == "portable"
+    assert engines.get_engine() == "portable"
+    use_engine("auto")
+    with setting:
+        pass
+    assert engines.get_engine() == "auto"
+
+
+def test_the_example_of_a_setting_made_early():
+    """It is "fused" that is set when the block is entered, where there is a native op."""
+    other = "portable" if engines.fused_unavailable() else "fused"
+    setting = use_engine("portable")
+    use_engine(other)
+    with setting:
+        assert engines.get_engine() == "portable"
+    assert engines.get_engine() == other

@@ -106,3 +106,39 @@ def test_the_warning_is_true(argument, value, tmp_path):
     again.load_weights(tmp_path / "model.weights.h5")
     for old, new in zip(model.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
+
+
+class Counted(keras.initializers.Initializer):
+    """An initializer that counts how often it is saved."""
+
+    saved = 0
+
+    def __call__(self, shape, dtype=None):
+        return keras.ops.ones(shape, dtype)
+
+    def get_config(self):
+        type(self).saved += 1
+        return {}
+
+
+def test_an_object_is_tried_once_however_many_layers_use_it():
+    Counted.saved = 0
+    value = Counted()
+    for _ in range(5):
+        with pytest.warns(UserWarning, match="restore"):
+            LAYER(gamma_initializer=value)
+    assert Counted.saved == 1
+    with pytest.warns(UserWarning, match="restore"):
+        LAYER(gamma_initializer=Counted())
+    assert Counted.saved == 2
+
+
+def test_an_object_that_is_registered_later_is_tried_again():
+    class Later(Counted):
+        pass
+
+    value = Later()
+    with pytest.warns(UserWarning, match="restore"):
+        LAYER(gamma_initializer=value)
+    keras.saving.register_keras_serializable("later")(Later)
+    LAYER(gamma_initializer=value)

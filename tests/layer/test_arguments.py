@@ -187,8 +187,8 @@ def test_layer_norm_wants_an_array(x):
         (np.ones(4), ValueError, r"must have the shape \(3,\).*of shape \(4,\)"),
         (np.ones((1, 3)), ValueError, r"must have the shape \(3,\).*of shape \(1, 3\)"),
         (np.ones(()), ValueError, r"must have the shape \(3,\).*of shape \(\)"),
-        ([1.0, 1.0, 1.0], TypeError, "must be a tensor, an array or None"),
-        (2.0, TypeError, "must be a tensor, an array or None"),
+        ([1.0, 1.0, 1.0], TypeError, "must be a single dense tensor or NumPy array or None"),
+        (2.0, TypeError, "must be a single dense tensor or NumPy array or None"),
         (np.ones(3, dtype="complex64"), TypeError, "must hold real numbers"),
     ],
 )
@@ -218,7 +218,7 @@ def test_gamma_and_beta_must_be_dense(argument, engine):
     import tensorflow as tf
 
     for value in (tf.sparse.from_dense(X[0]), np.ma.masked_array(X[0], X[0] > 0)):
-        with pytest.raises(TypeError, match=f"{argument} must be .* and dense.*Received"):
+        with pytest.raises(TypeError, match=f"{argument} must be .* dense.*Received"):
             py_layernorm.layer_norm(X, **{argument: value})
 
 
