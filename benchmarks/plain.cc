@@ -1,7 +1,7 @@
 // The plain algorithm, beside which `make bench` measures what the kernel's accuracy costs: the mean
 // in one float, the variance from the deviations alone. It is built of the kernel's own parts, with
 // its flags, so that nothing else differs.
-#include "forward.h"
+#include "per_isa/forward/rows-inl.h"
 
 namespace py_layernorm {
 namespace ISA {

@@ -1,6 +1,6 @@
 """The fused engine: one native op forward and one backward, on TensorFlow's CPU.
 
-`native/op.cc` registers PyLayernorm and PyLayernormGrad; here they are loaded, given their
+`native/tensorflow/op.cc` registers PyLayernorm and PyLayernormGrad; here they are loaded, given their
 gradients, and called. Imported only where Keras runs on TensorFlow.
 """
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "tf_c_api.h"
+#include "tensorflow/c_api.h"
 
 namespace {
 

@@ -1,7 +1,7 @@
 // The forward pass over rows side by side.
 #pragma once
 
-#include "in_double.h"
+#include "per_isa/in_double-inl.h"
 
 namespace py_layernorm {
 namespace ISA {

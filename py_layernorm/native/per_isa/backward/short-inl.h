@@ -1,7 +1,7 @@
 // The backward pass over rows of a few vectors, and the choice between it and longer ones'.
 #pragma once
 
-#include "backward.h"
+#include "per_isa/backward/rows-inl.h"
 
 namespace py_layernorm {
 namespace ISA {

@@ -2,7 +2,7 @@
 // after the other, in double, as the formulas read.
 #pragma once
 
-#include "statistics.h"
+#include "per_isa/statistics-inl.h"
 
 namespace py_layernorm {
 namespace ISA {

@@ -2,7 +2,7 @@
 // in: double for double, float for the others. 16-bit results are rounded once, to nearest even.
 #pragma once
 
-#include "simd.h"
+#include "per_isa/simd-inl.h"
 
 namespace py_layernorm {
 namespace ISA {

@@ -2,7 +2,7 @@
 // columns over some rows at a time; then dx, tile by tile of each row.
 #pragma once
 
-#include "backward.h"
+#include "per_isa/backward/rows-inl.h"
 
 namespace py_layernorm {
 namespace ISA {

@@ -2,7 +2,7 @@
 // each lane of a vector holds one row's element.
 #pragma once
 
-#include "forward.h"
+#include "per_isa/forward/rows-inl.h"
 
 namespace py_layernorm {
 namespace ISA {

@@ -1,10 +1,10 @@
 // The kernels of one instruction set. CMake compiles this file once for each, with that set's
 // flags and with ISA naming its namespace: avx512, avx2 or baseline.
-#include "backward_long.h"
-#include "backward_short.h"
-#include "backward_strips.h"
-#include "forward_long.h"
-#include "forward_strips.h"
+#include "per_isa/backward/long-inl.h"
+#include "per_isa/backward/short-inl.h"
+#include "per_isa/backward/strips-inl.h"
+#include "per_isa/forward/long-inl.h"
+#include "per_isa/forward/strips-inl.h"
 
 namespace py_layernorm {
 namespace ISA {

@@ -1,7 +1,7 @@
 // The forward pass over long rows, in segments: each row by one thread, or by all.
 #pragma once
 
-#include "forward.h"
+#include "per_isa/forward/rows-inl.h"
 
 namespace py_layernorm {
 namespace ISA {

@@ -16,7 +16,7 @@
 #include <new>
 
 #include "kernel.h"
-#include "tf_handles.h"
+#include "tensorflow/handles.h"
 
 namespace {
 

@@ -1,7 +1,7 @@
 // What both passes know of a row, and the mathematics of one row at a time.
 #pragma once
 
-#include "dtype.h"
+#include "per_isa/dtype-inl.h"
 #include "tasks.h"
 
 namespace py_layernorm {

@@ -3,7 +3,7 @@
 // dx = (g - k1 - xhat * k2) * r, with g = dy * gamma, k1 = sum(g) / n, k2 = sum(g * xhat) / n.
 #pragma once
 
-#include "in_double.h"
+#include "per_isa/in_double-inl.h"
 
 namespace py_layernorm {
 namespace ISA {

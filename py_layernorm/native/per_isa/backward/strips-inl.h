@@ -1,7 +1,7 @@
 // The backward pass over an axis that is not the last: strips of neighbouring columns.
 #pragma once
 
-#include "backward.h"
+#include "per_isa/backward/rows-inl.h"
 
 namespace py_layernorm {
 namespace ISA {
