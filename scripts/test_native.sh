@@ -79,7 +79,7 @@ op() {
     -o "$native/libpy_layernorm_op.so" -L "$folder" -lpy_layernorm_kernel -L "$folder/stand-in" \
     -Wl,--no-as-needed -ltensorflow_framework -Wl,--unresolved-symbols=ignore-all '-Wl,-rpath,$ORIGIN'
   local said
-  if said=$("${tests[@]}" "$tree/tests/test_fused.py" 2>&1) ||
+  if said=$("${tests[@]}" "$tree/tests/engines/test_fused.py" 2>&1) ||
     ! grep -q "AddressSanitizer: heap-buffer-overflow" <<<"$said"; then
     printf '%s\n' "$said" "The sanitizer did not report the deliberate fault of the op" >&2
     exit 1
@@ -87,7 +87,7 @@ op() {
 
   cp "$folder/libpy_layernorm_op.so" "$native"
   echo "== the op within TensorFlow"
-  "${tests[@]}" "$tree"/tests/test_{op_arguments,fused,layouts}.py
+  "${tests[@]}" "$tree"/tests/{engines/test_op_arguments,engines/test_fused,values/test_layouts}.py
 }
 
 # valgrind runs the code as it is compiled for users; leaks are the address sanitizer's to find. Up

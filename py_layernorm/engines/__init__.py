@@ -46,9 +46,9 @@ def fused_unavailable() -> str | None:
     """Why the fused engine cannot serve in this process; None if it can."""
     if keras.backend.backend() != "tensorflow":
         return f"Keras runs on {keras.backend.backend()}, and the native op is TensorFlow's"
-    from py_layernorm.engines import fused
+    from py_layernorm.engines import tensorflow
 
-    return fused.unavailable()
+    return tensorflow.unavailable()
 
 
 def layer_norm(x: Any, *arguments: Any) -> Any:
@@ -56,11 +56,11 @@ def layer_norm(x: Any, *arguments: Any) -> Any:
     name = requested()
     if name == "portable" or fused_unavailable():
         return portable.layer_norm(x, *arguments)
-    from py_layernorm.engines import fused
+    from py_layernorm.engines import tensorflow
 
-    reason = fused.unavailable_here()
+    reason = tensorflow.unavailable_here()
     if reason is None:
-        return fused.layer_norm(x, *arguments)
+        return tensorflow.layer_norm(x, *arguments)
     if name == "fused":
         raise RuntimeError(
             f"use_engine('fused') holds, and the fused engine cannot serve here: {reason}. "
@@ -73,9 +73,9 @@ def eager(layer: Any, x: Any) -> Any:
     """`layer(x)` by the shortest way, or None where Keras's own `__call__` has work to do."""
     if requested() == "portable" or fused_unavailable():
         return None
-    from py_layernorm.engines import fused
+    from py_layernorm.engines import tensorflow
 
-    return fused.eager(layer, x)
+    return tensorflow.eager(layer, x)
 
 
 def describe() -> tuple[str, str]:

@@ -23,7 +23,7 @@ call_python <- function(name, args) {
 
 bridge <- function() {
   if (is.null(the$bridge)) {
-    the$bridge <- import_python("py_layernorm.bridge")$call
+    the$bridge <- import_python("py_layernorm.r.bridge")$call
   }
   the$bridge
 }

@@ -146,7 +146,7 @@ def op(source):
     """The op forward: in order means no error, out of order InvalidArgumentError."""
     import tensorflow as tf
 
-    from py_layernorm.engines import fused
+    from py_layernorm.engines import tensorflow
 
     shape, dtype, weight, inside, _, _, of, params, geometry, in_order = op_arguments(source)
     x = source.array(of(dtype), shape)
@@ -155,7 +155,7 @@ def op(source):
     in_order &= len(weights) == geometry["scale"] + geometry["center"]
     in_order &= all(fits(w, weight, inside) for w in weights)
     try:
-        y, mean, rstd = fused.load().py_layernorm(
+        y, mean, rstd = tensorflow.load().py_layernorm(
             x=tf.constant(x), params=list(map(tf.constant, weights)), **geometry
         )
     except (tf.errors.InvalidArgumentError, TypeError) as error:
@@ -170,7 +170,7 @@ def gradient_op(source):
     """The op backward, the same way."""
     import tensorflow as tf
 
-    from py_layernorm.engines import fused
+    from py_layernorm.engines import tensorflow
 
     shape, dtype, _, inside, rows, bent, of, params, geometry, in_order = op_arguments(source)
     x = source.array(dtype, shape)
@@ -183,7 +183,7 @@ def gradient_op(source):
     in_order &= all(fits(g, weight, inside) for g in gamma) and due == weight
     in_order &= all(list(s.shape) == rows for s in statistics)
     try:
-        dx, dgamma, dbeta = fused.load().py_layernorm_grad(
+        dx, dgamma, dbeta = tensorflow.load().py_layernorm_grad(
             dy=tf.constant(dy),
             x=tf.constant(x),
             gamma=list(map(tf.constant, gamma)),
@@ -225,7 +225,7 @@ def main():
     sys.path[:0] = [os.path.dirname(TESTS), TESTS]
     with atheris.instrument_imports(include=["py_layernorm"]):
         import py_layernorm
-        import py_layernorm.engines.fused
+        import py_layernorm.engines.tensorflow
     py_layernorm.__path__ = list(folders)
     reason = py_layernorm.engines.fused_unavailable()
     if reason:

@@ -52,7 +52,7 @@ test_that("a missing module is one error with the interpreter and the command", 
   )
   expect_identical(out[1], "layernorm_python_error")
   expect_identical(
-    out[2], sprintf("The Python in use, %s, cannot import py_layernorm.bridge.", python)
+    out[2], sprintf("The Python in use, %s, cannot import py_layernorm.r.bridge.", python)
   )
   expect_match(out[3], "No module named 'py_layernorm'")
   expect_identical(out[5], sprintf("  %s -m pip install \"py-layernorm[tensorflow]\"", python))

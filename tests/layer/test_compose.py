@@ -211,7 +211,7 @@ def test_kwargs_go_to_the_layer():
 
 
 def test_the_bridge_hands_back_warnings():
-    from py_layernorm import bridge
+    from py_layernorm.r import bridge
 
     model = make_model(compiled=True)
     result, caught = bridge.call("layer_layer_normalization", object=model)

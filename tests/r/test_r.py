@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import py_layernorm
-from py_layernorm import r as r_module
 from py_layernorm.r import RError, layernorm_r
+from py_layernorm.r import embed as r_module
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import keras
 import pytest
 
 from py_layernorm import engines, use_engine
-from py_layernorm.engines import library
+from py_layernorm.engines import kernel
 
 
 def test_the_setter_and_the_block():
@@ -66,7 +66,7 @@ def test_a_wrong_name_in_the_environment_is_an_error_at_the_first_call():
 def test_a_wrong_setting_of_the_native_op(setting, value, expected, monkeypatch):
     monkeypatch.setenv(setting, value)
     with pytest.raises(ValueError, match=f"{setting} must be {expected}: {setting}={value!r}"):
-        library.check_settings()
+        kernel.check_settings()
     done = run("import numpy, py_layernorm; py_layernorm.layer_norm(numpy.ones((2, 3)))", "")
     assert done.returncode == 1
     assert f"{setting} must be {expected}" in done.stderr

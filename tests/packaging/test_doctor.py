@@ -142,12 +142,12 @@ def test_a_wrong_setting(setting):
 
 
 def test_a_native_library_that_does_not_load(monkeypatch):
-    from py_layernorm.engines import fused
+    from py_layernorm.engines import tensorflow
 
     def fails():
         raise OSError("libpy_layernorm_op.so: file too short\nand more")
 
-    monkeypatch.setattr(fused, "load", fails)
+    monkeypatch.setattr(tensorflow, "load", fails)
     finding = doctor.native_finding()
     assert finding.problem == ("the native op is missing: libpy_layernorm_op.so: file too short")
     assert "pip install --force-reinstall --no-deps ." in finding.remedy

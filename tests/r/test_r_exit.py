@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from test_readme import blocks
+from documents import blocks
 
 # What these processes run before they end. The last finalizer is that of reticulate 1.43 and newer,
 # for which rpy2 would wait for ever.

@@ -13,20 +13,20 @@ from typing import Any
 import tensorflow as tf
 
 from py_layernorm import checks
-from py_layernorm.engines import library, portable
+from py_layernorm.engines import kernel, portable
 
 
 @functools.cache
 def load() -> Any:
     """The module of ops of the native library; an OSError or TensorFlow's own error if it fails."""
-    return tf.load_op_library(str(library.folder() / library.OP))
+    return tf.load_op_library(str(kernel.folder() / kernel.OP))
 
 
 def kernel_description() -> str:
     """The instruction set and the number of threads that the native op uses, for the doctor."""
-    kernel = ctypes.CDLL(str(library.folder() / library.KERNEL))
-    kernel.py_layernorm_isa.restype = ctypes.c_char_p
-    return f"{kernel.py_layernorm_isa().decode()}, threads: {kernel.py_layernorm_get_threads()}"
+    loaded = ctypes.CDLL(str(kernel.folder() / kernel.KERNEL))
+    loaded.py_layernorm_isa.restype = ctypes.c_char_p
+    return f"{loaded.py_layernorm_isa().decode()}, threads: {loaded.py_layernorm_get_threads()}"
 
 
 @functools.cache
@@ -36,7 +36,7 @@ def unavailable() -> str | None:
     Raises:
         ValueError: if the environment asks for threads or instructions that there are not.
     """
-    library.check_settings()
+    kernel.check_settings()
     for kind in ("GPU", "TPU"):
         if tf.config.get_visible_devices(kind):
             return f"a {kind} is in use, and the native op runs on the CPU"

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 import py_layernorm
 from py_layernorm import engines
-from py_layernorm.engines import fused
+from py_layernorm.engines import tensorflow
 
 pytestmark = [
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc"),
@@ -39,7 +39,7 @@ def test_100_000_calls_grow_by_less_than_a_megabyte():
     layer = py_layernorm.LayerNormalization()
     x = tf.constant(RANDOM.normal(size=(4, 8)).astype("float32"))
     layer(x)
-    op = fused.load()
+    op = tensorflow.load()
     arguments = {
         "dy": x, "x": x, "gamma": [layer.gamma.value], "G": tf.float32,
         "mean": tf.zeros(4, tf.float64), "rstd": tf.ones(4, tf.float64), "scale": True,

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from py_layernorm import engines
-from py_layernorm.engines import fused
+from py_layernorm.engines import tensorflow
 
 pytestmark = pytest.mark.skipif(
     engines.fused_unavailable() is not None, reason=str(engines.fused_unavailable())
@@ -17,7 +17,7 @@ GAMMA, BETA = RANDOM.normal(size=(2, 5)).astype("float32")
 
 
 def call(x=X, params=(GAMMA, BETA), scale=True, center=True, begin=1, end=2, bits=0):
-    return fused.load().py_layernorm(
+    return tensorflow.load().py_layernorm(
         x=tf.constant(x),
         params=list(map(tf.constant, params)),
         scale=scale,
@@ -91,7 +91,7 @@ def call_gradient(**wrong):
     for name in ("dy", "x", "mean", "rstd"):  # an array would be given the dtype that is due
         arguments[name] = tf.constant(arguments[name])
     arguments["gamma"] = list(map(tf.constant, arguments["gamma"]))
-    return fused.load().py_layernorm_grad(**arguments)
+    return tensorflow.load().py_layernorm_grad(**arguments)
 
 
 WRONG_GRADIENT = [

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from py_layernorm import engines
-from py_layernorm.engines import library
+from py_layernorm.engines import kernel
 
 pytestmark = pytest.mark.skipif(
     engines.fused_unavailable() is not None, reason=str(engines.fused_unavailable())
@@ -22,11 +22,11 @@ from pathlib import Path
 import numpy as np
 import py_layernorm
 from py_layernorm import doctor, engines
-from py_layernorm.engines import fused
+from py_layernorm.engines import tensorflow
 
 for folder in sorted(Path(sys.argv[1]).iterdir()):
     py_layernorm.__path__ = [str(folder)]
-    fused.unavailable.cache_clear()
+    tensorflow.unavailable.cache_clear()
     y = py_layernorm.layer_norm(np.array([[1.0, 3.0]]), epsilon=0)
     assert np.allclose(y, [[-1, 1]]), y
     finding = doctor.native_finding()
@@ -57,9 +57,9 @@ def damaged(content):
 
 
 def test_the_portable_engine_serves_and_the_doctor_says_why(tmp_path):
-    installed = library.folder()
+    installed = kernel.folder()
     parts = {}
-    for victim in (library.OP, library.KERNEL):
+    for victim in (kernel.OP, kernel.KERNEL):
         for name, content, part in damaged((installed / victim).read_bytes()):
             folder = tmp_path / f"{victim.split('_')[-1]}-{name}" / "native"
             shutil.copytree(installed, folder)
@@ -67,7 +67,7 @@ def test_the_portable_engine_serves_and_the_doctor_says_why(tmp_path):
             parts[folder.parent.name] = part
     missing = tmp_path / "no-kernel" / "native"
     missing.mkdir(parents=True)
-    shutil.copy(installed / library.OP, missing)
+    shutil.copy(installed / kernel.OP, missing)
     parts["no-kernel"] = "there is no native library in"
 
     done = subprocess.run(
@@ -95,7 +95,7 @@ def test_nothing_outside_the_package_is_loaded(tmp_path):
     compiler = shutil.which("c++") or shutil.which("g++")
     assert compiler, "set-up installs a compiler"
     (tmp_path / "impostor.cc").write_text(IMPOSTOR)
-    for name in (library.OP, library.KERNEL):
+    for name in (kernel.OP, kernel.KERNEL):
         subprocess.run(
             [compiler, "-shared", "-fPIC", f"-Wl,-soname,{name}", "impostor.cc", "-o", name],
             cwd=tmp_path,
@@ -110,8 +110,8 @@ def test_nothing_outside_the_package_is_loaded(tmp_path):
         "PATH": f"{tmp_path}:{os.environ['PATH']}",
         "PY_LAYERNORM_NATIVE": str(tmp_path),  # which the kernel's own tests read
     }
-    code = "import py_layernorm.engines as e; from py_layernorm.engines import fused; " + (
-        "print(e.describe()[0], fused.kernel_description())"
+    code = "import py_layernorm.engines as e; from py_layernorm.engines import tensorflow; " + (
+        "print(e.describe()[0], tensorflow.kernel_description())"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -126,8 +126,8 @@ def test_nothing_outside_the_package_is_loaded(tmp_path):
 
 
 def test_a_file_that_ends_before_its_headers_say(tmp_path):
-    content = (library.folder() / library.OP).read_bytes()
-    path = tmp_path / library.OP
+    content = (kernel.folder() / kernel.OP).read_bytes()
+    path = tmp_path / kernel.OP
     path.write_bytes(content[:-1])
     with pytest.raises(OSError, match=f"is truncated: it has {len(content) - 1} bytes of"):
-        library.whole(path)
+        kernel.whole(path)

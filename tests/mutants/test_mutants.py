@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-FOLDER = Path(__file__).parent / "mutants"
+FOLDER = Path(__file__).parent
 PACKAGE = FOLDER.parents[1] / "py_layernorm"
 
 with pytest.MonkeyPatch.context() as patch:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-FUZZ = Path(__file__).parent / "fuzz" / "fuzz.py"
+FUZZ = Path(__file__).with_name("fuzz.py")
 
 
 @pytest.mark.skipif(

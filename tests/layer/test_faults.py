@@ -12,7 +12,7 @@ from test_compose import make_model, state
 
 import py_layernorm
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 KERAS_LAYER = keras.layers.LayerNormalization
 X = np.random.default_rng(0).normal(size=(2, 4, 6)).astype("float32")
 

@@ -1,5 +1,5 @@
-# What r.py runs in the R that it starts: a list of functions. Objects cross between the languages
-# through `post` in r.py: reticulate passes them on by reference, and converts plain values.
+# What embed.py runs in the R that it starts: a list of functions. Objects cross between the languages
+# through `post` in embed.py: reticulate passes them on by reference, and converts plain values.
 local(
   {
     # The version of a package, "" if it is not installed.
@@ -13,7 +13,7 @@ local(
       tryCatch(
         {
           if (!reticulate::py_available()) mend_libpython(program)
-          module <- function(convert) reticulate::import("py_layernorm.r", convert = convert)
+          module <- function(convert) reticulate::import("py_layernorm.r.embed", convert = convert)
           the$post <- module(TRUE)$post
           the$as_is <- module(FALSE)$post
           suppressPackageStartupMessages(loadNamespace("layernorm"))

@@ -39,10 +39,10 @@ def bits(values):
 @pytest.fixture
 def kernel():
     """The library that the op calls; the number of its threads is as it was afterwards."""
-    from py_layernorm.engines import fused, library
+    from py_layernorm.engines import kernel, tensorflow
 
-    fused.load()
-    loaded = ctypes.CDLL(str(library.folder() / library.KERNEL))
+    tensorflow.load()
+    loaded = ctypes.CDLL(str(kernel.folder() / kernel.KERNEL))
     before = loaded.py_layernorm_get_threads()
     yield loaded
     loaded.py_layernorm_set_threads(before)

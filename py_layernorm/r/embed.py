@@ -53,7 +53,7 @@ class Post:
         return value
 
 
-post = Post()  # r.R imports it
+post = Post()  # embed.R imports it
 
 
 def layernorm_r() -> RPackage:
@@ -112,7 +112,7 @@ def _package() -> RPackage:
 
 
 class _Session:
-    """The functions of r.R; objects of both languages."""
+    """The functions of embed.R; objects of both languages."""
 
     def __init__(self, functions: dict[str, Any]) -> None:
         self._r = functions
@@ -245,10 +245,10 @@ def _undisturbed() -> Iterator[None]:
 
 @functools.cache
 def _start_r() -> dict[str, Any]:
-    """Start R, and return the functions of r.R as rpy2 sees them."""
+    """Start R, and return the functions of embed.R as rpy2 sees them."""
     rinterface = _import_rpy2()
     rinterface.initr()
-    code = Path(__file__).with_name("r.R").read_text()
+    code = Path(__file__).with_name("embed.R").read_text()
     functions = _by_name(rinterface.baseenv["eval"](rinterface.parse(code)))
     _end_r_at_exit(rinterface, functions)
     return functions

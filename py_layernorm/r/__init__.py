@@ -1,0 +1,5 @@
+"""R: `bridge`, by which the R package calls Python, and `embed`, which starts R in this process."""
+
+from py_layernorm.r.embed import RError, layernorm_r
+
+__all__ = ["RError", "layernorm_r"]
