@@ -1,35 +1,36 @@
-// The kernels of one instruction set. CMake compiles this file once for each, with that set's
-// flags and with ISA naming its namespace: avx512, avx2 or baseline.
-#include "per_isa/backward/long-inl.h"
-#include "per_isa/backward/short-inl.h"
-#include "per_isa/backward/strips-inl.h"
-#include "per_isa/forward/long-inl.h"
-#include "per_isa/forward/strips-inl.h"
+// Both passes for one instruction set. CMake compiles this file once for each, with its flags and
+// with ISA as the name of its namespace: avx512, avx2 or baseline.
+#include "per_isa/choose-inl.h"
 
 namespace py_layernorm {
 namespace ISA {
-namespace {
 
-template <class T>
-constexpr Kernels kKernels = {
-    forward_rows<T>,        forward_long_rows<T>,  long_sum<T>,         long_deviations<T>,
-    long_normalise<T>,      long_mean<T>,          long_statistics<T>,  forward_strips<T>,
-    backward_block_rows<T>, backward_long_sums<T>, backward_long_dx<T>, backward_block_strips<T>,
-};
-
-}  // namespace
-
-const Kernels& kernels(int dtype) {
-  switch (dtype) {
-    case 0:
-      return kKernels<float>;
-    case 1:
-      return kKernels<double>;
-    case 2:
-      return kKernels<bfloat16>;
-    default:
-      return kKernels<float16>;
+PyLayernormStatus forward(const Forward& f) {
+  switch (f.dtype) {
+    case PY_LAYERNORM_FLOAT32:
+      return forward_of<float>(f);
+    case PY_LAYERNORM_FLOAT64:
+      return forward_of<double>(f);
+    case PY_LAYERNORM_BFLOAT16:
+      return forward_of<bfloat16>(f);
+    case PY_LAYERNORM_FLOAT16:
+      return forward_of<float16>(f);
   }
+  return PY_LAYERNORM_INVALID;
+}
+
+PyLayernormStatus backward(const Backward& b) {
+  switch (b.dtype) {
+    case PY_LAYERNORM_FLOAT32:
+      return backward_of<float>(b);
+    case PY_LAYERNORM_FLOAT64:
+      return backward_of<double>(b);
+    case PY_LAYERNORM_BFLOAT16:
+      return backward_of<bfloat16>(b);
+    case PY_LAYERNORM_FLOAT16:
+      return backward_of<float16>(b);
+  }
+  return PY_LAYERNORM_INVALID;
 }
 
 }  // namespace ISA

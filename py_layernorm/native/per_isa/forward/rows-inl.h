@@ -1,38 +1,23 @@
-// The forward pass over rows side by side.
+// The forward pass over contiguous rows of at most kChunk elements, a few side by side.
 #pragma once
 
+#include "per_isa/chunk-inl.h"
 #include "per_isa/in_double-inl.h"
 
 namespace py_layernorm {
 namespace ISA {
 namespace {
 
-// The pointers of a call, in their types.
-template <class T>
-struct ForwardOf {
-  using C = Compute<T>;
-  explicit ForwardOf(const Forward& f)
-      : x(static_cast<const T*>(f.x)),
-        gamma(static_cast<const C*>(f.gamma)),
-        beta(static_cast<const C*>(f.beta)),
-        y(static_cast<T*>(f.y)) {}
-  const T* x;
-  const C* gamma;
-  const C* beta;
-  T* y;
-};
+// Of rows of up to this many elements, as many as a vector has lanes fit in the first-level cache.
+constexpr int64_t kManyTogether = 256;
 
-// Rows of up to this many elements are short: as many at a time as a vector has lanes still fit the
-// first-level cache.
-constexpr int64_t kShort = 256;
-
-// What is known of kRows rows, a lane each, once their sums are.
+// The statistics of kRows rows, a lane each.
 template <class C, int kRows>
 struct Rows {
   static constexpr int kVectors = (kRows + kDoubles - 1) / kDoubles;
   static constexpr int kRoom = kVectors * kDoubles;
   double mean[kRoom], rstd[kRoom], spread[kRoom];
-  // The rows' m, then their r, then their cr.
+  // The constants of xhat: m of all rows, then r, then cr.
   C constants[3 * kLanes<C>];
   C* const m = constants;
   C* const r = constants + kLanes<C>;
@@ -43,7 +28,7 @@ struct Rows {
 
   INLINE Row<C> row(int64_t i) const { return {m[i], r[i], cr[i]}; }
 
-  // Whether all are in range.
+  // From the sums of all rows. Returns whether all are in range.
   INLINE bool finish(Vec<C> first_mean, Vec<C> sum_d, Vec<C> sum_d2, double one_nth,
                      double epsilon) {
     Doubles wide_m[kWide<C>], wide_d[kWide<C>], wide_d2[kWide<C>];
@@ -66,12 +51,11 @@ struct Rows {
   }
 };
 
-// Rows of one chunk at most are done kRows at a time, so that one row's sums are on their way while
-// the next row is read, and so that the sums of short rows, a large part of their work, are added
-// crosswise. Writing a row and reading one of the next group at the same time keeps memory busy
-// both ways.
+// kRows rows at a time: the additions of one row overlap with the loads of the next, and the lanes
+// of the sums, a large part of the work for short rows, are added crosswise. Writing a row while
+// reading one of the next group keeps memory busy in both directions.
 template <class T, int kRows, bool kStreaming>
-void forward_groups(const Forward& f, int64_t begin, int64_t end) {
+void normalise_rows(const Forward& f, int64_t begin, int64_t end) {
   using C = Compute<T>;
   const ForwardOf<T> a(f);
   const int64_t n = f.n;
@@ -111,113 +95,23 @@ void forward_groups(const Forward& f, int64_t begin, int64_t end) {
   if (kStreaming) end_streaming();
 }
 
-// The rows [first, first + count) that are not in range. Apart from the other rows' loop, whose
-// registers a call would cost.
 template <class T, int kRows>
-__attribute__((noinline)) void normalise_some_in_double(const Forward& f, int64_t first,
-                                                        int64_t count,
-                                                        Rows<Compute<T>, kRows>& rows) {
-  const ForwardOf<T> a(f);
-  for (int64_t r = 0; r < count; ++r)
-    if (!in_range(Compute<T>(), rows.spread[r]))
-      normalise_in_double(a.x + (first + r) * f.n, a.gamma, a.beta, f.n, 1, f.epsilon,
-                          a.y + (first + r) * f.n, &rows.mean[r], &rows.rstd[r]);
-}
-
-// Rows of kVectors vectors, the last perhaps not full, as many at a time as a vector has lanes.
-// gamma and beta stay in registers, and no loop runs over a row.
-template <class T, int kVectors, bool kStreaming>
-void forward_short(const Forward& f, int64_t begin, int64_t end) {
-  using C = Compute<T>;
-  using V = Vec<C>;
-  constexpr int kWidth = kLanes<C>, kLast = kVectors - 1;
-  const ForwardOf<T> a(f);
-  const int64_t n = f.n, left = n - kLast * kWidth;
-  const double one_nth = 1 / static_cast<double>(n);
-  const auto vector = [&](const auto* p, int v) {
-    return v < kLast ? load(p + v * kWidth) : load(p + kLast * kWidth, left);
-  };
-  V gamma[kVectors], beta[kVectors];
-  for (int v = 0; v < kVectors; ++v) {
-    gamma[v] = a.gamma ? vector(a.gamma, v) : splat<C>(1);
-    beta[v] = a.beta ? vector(a.beta, v) : V{};
-  }
-  V sum[kWidth] = {}, sum2[kWidth] = {};
-  for (int64_t first = begin; first < end; first += kWidth) {
-    const int64_t count = smaller(kWidth, end - first);
-    const T* const x_begin = a.x + first * n;
-    const T* const x_end = x_begin + count * n;
-    Rows<C, kWidth> rows;
-
-    V* into = sum;
-    for (const T* x = x_begin; x != x_end; x += n) {
-      V total = vector(x, 0);
-      for (int v = 1; v < kVectors; ++v) total += vector(x, v);
-      *into++ = total;
-    }
-    const V m = sum_each<C, kWidth>(sum) * static_cast<C>(one_nth);
-    store(rows.m, m);
-
-    into = sum;
-    V* into2 = sum2;
-    const C* mean = rows.m;
-    for (const T* x = x_begin; x != x_end; x += n, ++mean) {
-      V total = {}, total2 = {};
-      for (int v = 0; v < kVectors; ++v) {
-        V d = vector(x, v) - splat(*mean);
-        if (v == kLast) d = first_lanes<C>(d, left);
-        __builtin_prefetch(x + kWidth * n + v * kWidth);  // the next group's
-        total += d;
-        total2 += d * d;
-      }
-      *into++ = total;
-      *into2++ = total2;
-    }
-    const bool all = rows.finish(m, sum_each<C, kWidth>(sum), sum_each<C, kWidth>(sum2), one_nth,
-                                 f.epsilon);
-    if (!all) normalise_some_in_double<T>(f, first, count, rows);
-    const auto row_in_range = [&](int64_t r) { return in_range(C(), rows.spread[r]); };
-    for_runs(count, all, row_in_range, [&](int64_t run, int64_t run_end) {
-      T* y = a.y + (first + run) * n;
-      const C* constants = rows.constants + run;
-      for (const T* x = x_begin + run * n; x != x_begin + run_end * n; x += n, y += n) {
-        const V m = splat(constants[0]), r = splat(constants[kWidth]),
-                cr = splat(constants[2 * kWidth]);
-        ++constants;
-        for (int v = 0; v < kVectors; ++v)
-          write<kStreaming>(y + v * kWidth,
-                            ((vector(x, v) - m) * r - cr) * gamma[v] + beta[v],
-                            v < kLast ? kWidth : left);
-      }
-    });
-    std::memcpy(f.mean + first, rows.mean, count * sizeof(double));
-    std::memcpy(f.rstd + first, rows.rstd, count * sizeof(double));
-  }
-  if (kStreaming) end_streaming();
-}
-
-// By the length alone: how a row is summed must not depend on how many there are.
-template <class T, bool kStreaming>
-void forward_rows(const Forward& f, int64_t begin, int64_t end) {
-  constexpr int kMany = kLanes<Compute<T>>;
-  switch (ceil_div(f.n, kMany)) {
-    case 1:
-      return forward_short<T, 1, kStreaming>(f, begin, end);
-    case 2:
-      return forward_short<T, 2, kStreaming>(f, begin, end);
-    case 3:
-      return forward_short<T, 3, kStreaming>(f, begin, end);
-    case 4:
-      return forward_short<T, 4, kStreaming>(f, begin, end);
-  }
-  if (f.n <= kShort) return forward_groups<T, kMany, kStreaming>(f, begin, end);
-  forward_groups<T, kMany < 4 ? kMany : 4, kStreaming>(f, begin, end);
-}
-template <class T>
-void forward_rows(const Forward& f, int64_t begin, int64_t end) {
+void share_out_rows(const Forward& f) {
+  ForwardTask task = normalise_rows<T, kRows, false>;
   if constexpr (kStreams<T>)
-    if (f.streaming) return forward_rows<T, true>(f, begin, end);
-  forward_rows<T, false>(f, begin, end);
+    if (f.streaming) task = normalise_rows<T, kRows, true>;
+  share_out(f, task, f.outer, 2 * f.n * kSize<T>);
+}
+
+template <class T>
+PyLayernormStatus forward_rows(const Forward& f) {
+  using C = Compute<T>;
+  if (f.n <= kManyTogether) {
+    share_out_rows<T, kLanes<C>>(f);
+  } else {
+    share_out_rows<T, kTogether<C>>(f);
+  }
+  return PY_LAYERNORM_OK;
 }
 
 }  // namespace
