@@ -39,7 +39,7 @@ def requested() -> str:
     """The engine asked for, by `use_engine` or else by PY_LAYERNORM_ENGINE: "auto" by default."""
     if _chosen is not None:
         return _chosen
-    return _check(os.environ.get(ENVIRONMENT, "").strip() or "auto", ENVIRONMENT)
+    return _check(os.environ.get(ENVIRONMENT) or "auto", ENVIRONMENT)
 
 
 def fused_unavailable() -> str | None:

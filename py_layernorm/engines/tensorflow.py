@@ -1,10 +1,9 @@
 """The fused engine: one native op forward and one backward, on TensorFlow's CPU.
 
-`native/tensorflow/op.cc` registers PyLayernorm and PyLayernormGrad; here they are loaded, given their
-gradients, and called. Imported only where Keras runs on TensorFlow.
+`native/tensorflow/op.cc` registers PyLayernorm and PyLayernormGrad; here they are loaded, given
+their gradients, and called. Imported only where Keras runs on TensorFlow.
 """
 
-import ctypes
 import functools
 import struct
 import sys
@@ -19,14 +18,8 @@ from py_layernorm.engines import kernel, portable
 @functools.cache
 def load() -> Any:
     """The module of ops of the native library; an OSError or TensorFlow's own error if it fails."""
-    return tf.load_op_library(str(kernel.folder() / kernel.OP))
-
-
-def kernel_description() -> str:
-    """The instruction set and the number of threads that the native op uses, for the doctor."""
-    loaded = ctypes.CDLL(str(kernel.folder() / kernel.KERNEL))
-    loaded.py_layernorm_isa.restype = ctypes.c_char_p
-    return f"{loaded.py_layernorm_isa().decode()}, threads: {loaded.py_layernorm_get_threads()}"
+    kernel.Kernel()  # reads the settings in the environment, and refuses wrong ones
+    return tf.load_op_library(str(kernel.find(kernel.OP)))
 
 
 @functools.cache

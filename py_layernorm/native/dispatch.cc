@@ -123,5 +123,9 @@ int py_layernorm_backward(int dtype, int64_t outer, int64_t n, int64_t inner, co
 
 const char* py_layernorm_isa(void) { return isa().name; }
 int py_layernorm_get_threads(void) { return thread_count(); }
-void py_layernorm_set_threads(int threads) { set_thread_count(threads); }
+int py_layernorm_set_threads(int threads) {
+  if (threads < 1 || threads > PY_LAYERNORM_MOST_THREADS) return PY_LAYERNORM_INVALID;
+  set_thread_count(threads);
+  return PY_LAYERNORM_OK;
+}
 const char* py_layernorm_version(void) { return PY_LAYERNORM_VERSION; }
