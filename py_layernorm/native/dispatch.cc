@@ -32,9 +32,9 @@ Isa choose_isa() {
   const auto asked_for = [text](const char* name) { return text && std::strcmp(text, name) == 0; };
   __builtin_cpu_init();
   const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  const bool has_avx512 =
-      has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  const bool has_avx512 = has_avx2 && __builtin_cpu_supports("avx512f") &&
+                          __builtin_cpu_supports("avx512bw") &&
+                          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
   if (asked_for("baseline")) return {"baseline", baseline::forward, baseline::backward};
   if (has_avx512 && !asked_for("avx2")) return {"avx512", avx512::forward, avx512::backward};
   if (has_avx2) return {"avx2", avx2::forward, avx2::backward};

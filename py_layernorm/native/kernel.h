@@ -1,9 +1,9 @@
 // Layer normalisation on the CPU: the C interface of the kernel. plain.h says the same in code.
 //
 // An array of `outer * n * inner` elements is seen as [outer, n, inner]: element (o, k, i) is at
-// (o * n + k) * inner + i. Each pair (o, i) is a row, which is normalised over its n elements. There
-// are outer * inner rows; mean and rstd of row (o, i) are at o * inner + i. With inner == 1, rows are
-// contiguous.
+// (o * n + k) * inner + i. Each pair (o, i) is a row, which is normalised over its n elements.
+// There are outer * inner rows; mean and rstd of row (o, i) are at o * inner + i. With inner == 1,
+// rows are contiguous.
 //
 // The result for a row depends on that row alone, bit for bit: not on the other rows, on where a
 // batch is cut, on the number of threads, or on the caller's floating-point mode.
@@ -59,15 +59,15 @@ PY_LAYERNORM_API int py_layernorm_backward(int dtype, int64_t outer, int64_t n, 
                                            void* dgamma, void* dbeta);
 
 // The instruction set in use: "avx512", "avx2" or "baseline", the best that this processor has. The
-// environment variable PY_LAYERNORM_ISA, read at the first use, asks for a lower one. Any other value
-// is ignored; engines/kernel.py refuses it.
+// environment variable PY_LAYERNORM_ISA, read at the first use, asks for a lower one. Any other
+// value is ignored; engines/kernel.py refuses it.
 PY_LAYERNORM_API const char* py_layernorm_isa(void);
 
 // How many threads one call uses at most, its own included: from 1 to PY_LAYERNORM_MOST_THREADS.
 // Initially the number in the environment variable PY_LAYERNORM_THREADS, read at the first use, or
 // else the number of processors that this process may run on. A value that is out of range or not
-// written in decimal digits is ignored; engines/kernel.py refuses it. Setting a number that is out of
-// range returns PY_LAYERNORM_INVALID and changes nothing.
+// written in decimal digits is ignored; engines/kernel.py refuses it. Setting a number that is out
+// of range returns PY_LAYERNORM_INVALID and changes nothing.
 #define PY_LAYERNORM_MOST_THREADS 256
 PY_LAYERNORM_API int py_layernorm_get_threads(void);
 PY_LAYERNORM_API int py_layernorm_set_threads(int threads);

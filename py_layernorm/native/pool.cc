@@ -24,8 +24,8 @@
 namespace py_layernorm {
 namespace {
 
-// How long an idle thread looks for work before it sleeps, and how long a caller waits for the others
-// before it yields its processor.
+// How long an idle thread looks for work before it sleeps, and how long a caller waits for the
+// others before it yields its processor.
 constexpr std::chrono::microseconds kIdleSpin(50);
 constexpr int kSpinsToYield = 2000;
 
@@ -88,7 +88,9 @@ class Pool {
     open_.store(true);
     calls_.fetch_add(1);
     if (asleep_.load() > 0) {
-      { std::lock_guard<std::mutex> lock(sleep_); }
+      {
+        std::lock_guard<std::mutex> lock(sleep_);
+      }
       wake_.notify_all();
     }
     take_blocks(0);

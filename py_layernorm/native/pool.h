@@ -13,8 +13,8 @@ namespace py_layernorm {
 
 using Task = void (*)(const void* argument, std::int64_t begin, std::int64_t end);
 
-// Calls task(argument, begin, end) for pieces of [0, tasks): of at most `block` each, or one piece if
-// one thread does them all.
+// Calls task(argument, begin, end) for pieces of [0, tasks): of at most `block` each, or one piece
+// if one thread does them all.
 void parallel_for(std::int64_t tasks, std::int64_t block, Task task, const void* argument);
 
 // As py_layernorm_get_threads and py_layernorm_set_threads in kernel.h, for numbers in range.

@@ -37,8 +37,8 @@ struct Backward {
   void* dbeta;
   bool streaming;  // as in Forward, for dx
 
-  // The units, which are rows or strips, are cut into blocks of `block`. Each block has its own sums
-  // for dgamma and dbeta.
+  // The units, which are rows or strips, are cut into blocks of `block`. Each block has its own
+  // sums for dgamma and dbeta.
   std::int64_t units, block;
   double* sums;  // [blocks, 2, padded(n)]
 

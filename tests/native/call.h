@@ -36,8 +36,7 @@ std::string text(const Case& c) {
   return std::string(kNames[c.dtype]) + " [" + std::to_string(c.outer) + ", " +
          std::to_string(c.n) + ", " + std::to_string(c.inner) + "]" + (c.gamma ? " gamma" : "") +
          (c.beta ? " beta" : "") + (c.extremes ? " extremes" : "") +
-         (c.in_place ? " in place" : "") + " threads " +
-         std::to_string(py_layernorm_get_threads());
+         (c.in_place ? " in place" : "") + " threads " + std::to_string(py_layernorm_get_threads());
 }
 
 // The status of the first call that is not OK, or OK.
@@ -69,18 +68,16 @@ int run(const Case& c) {
   Array x_work(c.dtype, size, c.skew);
   if (size) std::memcpy(x_work.data(), x.data(), x.bytes());
   Array& y = c.in_place ? x_work : y_own;
-  int status = py_layernorm_forward(c.dtype, c.outer, c.n, c.inner, x_work.data(),
-                                    c.gamma ? gamma.data() : nullptr,
-                                    c.beta ? beta.data() : nullptr, 1e-3, y.data(),
-                                    static_cast<double*>(mean.data()),
-                                    static_cast<double*>(rstd.data()));
+  int status = py_layernorm_forward(
+      c.dtype, c.outer, c.n, c.inner, x_work.data(), c.gamma ? gamma.data() : nullptr,
+      c.beta ? beta.data() : nullptr, 1e-3, y.data(), static_cast<double*>(mean.data()),
+      static_cast<double*>(rstd.data()));
   if (status) return status;
   Array& dx = c.in_place ? dy : dx_own;
-  status = py_layernorm_backward(c.dtype, c.outer, c.n, c.inner, dy.data(), x.data(),
-                                 c.gamma ? gamma.data() : nullptr,
-                                 static_cast<double*>(mean.data()),
-                                 static_cast<double*>(rstd.data()), dx.data(), dgamma.data(),
-                                 c.beta ? dbeta.data() : nullptr);
+  status = py_layernorm_backward(
+      c.dtype, c.outer, c.n, c.inner, dy.data(), x.data(), c.gamma ? gamma.data() : nullptr,
+      static_cast<double*>(mean.data()), static_cast<double*>(rstd.data()), dx.data(),
+      dgamma.data(), c.beta ? dbeta.data() : nullptr);
   if (status) return status;
   if (std::memcmp(x.data(), x_before.data(), x.bytes())) fail("x was written to: " + text(c));
   if (!c.check || c.extremes) return 0;
@@ -90,7 +87,8 @@ int run(const Case& c) {
     for (std::int64_t k = 0; there && k < n; ++k) values[k] = array.get(k);
     return values;
   };
-  const std::vector<Real> real_x = reals(x, size, true, 0), real_dy = reals(dy_before, size, true, 0);
+  const std::vector<Real> real_x = reals(x, size, true, 0),
+                          real_dy = reals(dy_before, size, true, 0);
   const std::vector<Real> real_gamma = reals(gamma, c.n, c.gamma, 1);
   const std::vector<Real> real_beta = reals(beta, c.n, c.beta, 0);
   std::vector<Real> real_y(size), real_dx(size), real_dgamma(c.n), real_dbeta(c.n);
@@ -103,7 +101,8 @@ int run(const Case& c) {
                                       real_dx.data(), real_dgamma.data(), real_dbeta.data());
 
   const Real limit = c.dtype == 2 ? 0.05L : c.dtype == 3 ? 0.01L : 1e-3L;
-  const auto expect = [&](const char* what, const Array& came, std::int64_t i, Real wanted, Real size) {
+  const auto expect = [&](const char* what, const Array& came, std::int64_t i, Real wanted,
+                          Real size) {
     if (!(std::fabs(came.get(i) - wanted) <= limit * (size + 1)))
       fail(std::string(what) + " is " + std::to_string(came.get(i)) + ", not " +
            std::to_string(wanted) + ": " + text(c));

@@ -23,8 +23,8 @@ struct Stand {
   }
 };
 
-// step(j, elements) for each vector of n elements, the last of which may be partial. `elements` is a
-// constant in the others, so that they compile to plain loads and stores.
+// step(j, elements) for each vector of n elements, the last of which may be partial. `elements` is
+// a constant in the others, so that they compile to plain loads and stores.
 template <int64_t kWidth, class Step>
 INLINE void for_vectors(int64_t n, const Step& step) {
   int64_t j = 0;

@@ -38,8 +38,8 @@ void normalise_in_double(const T* x, const Compute<T>* gamma, const Compute<T>* 
   // A constant row has the same deviations, zeros, at any scale. It is left unscaled, because a
   // scaled epsilon would vanish beside large numbers.
   const double shrunk = sum_d2 == 0 ? 1 : scale;
-  const Statistics<double> s = statistics_of(sum_d, sum_d2, 1 / static_cast<double>(n),
-                                             epsilon * shrunk * shrunk);
+  const Statistics<double> s =
+      statistics_of(sum_d, sum_d2, 1 / static_cast<double>(n), epsilon * shrunk * shrunk);
   const double scaled_mean = m + s.c;
   const Row<double> row = {scaled_mean, s.rstd, 0};
   for (int64_t k = 0; k < n; ++k) {

@@ -171,7 +171,7 @@ INLINE void write_dx(const T* dy, const T* x, const Compute<T>* gamma, const Com
 // The kRows rows from `first` on. Every rstd is in range.
 template <class T, int kRows>
 INLINE void rows_together(const Backward& b, int64_t first, const Compute<T>* ones,
-                              ColumnSums<Compute<T>, kSegment>& sums) {
+                          ColumnSums<Compute<T>, kSegment>& sums) {
   using C = Compute<T>;
   const BackwardOf<T> a(b);
   const int64_t n = b.n;
@@ -210,8 +210,8 @@ INLINE void row_in_double(const Backward& b, int64_t row, double* dgamma, double
 // One row at a time, in C or in double.
 template <class T>
 __attribute__((noinline)) void rows_singly(const Backward& b, int64_t first, int64_t last,
-                                               const Compute<T>* ones,
-                                               ColumnSums<Compute<T>, kSegment>& sums) {
+                                           const Compute<T>* ones,
+                                           ColumnSums<Compute<T>, kSegment>& sums) {
   for (int64_t row = first; row < last; ++row) {
     if (rstd_in_range(Compute<T>(), b.rstd[row])) {
       rows_together<T, 1>(b, row, ones, sums);
@@ -230,8 +230,7 @@ INLINE bool all_in_range(const Backward& b, int64_t first, int64_t count) {
 
 // The rows [first, last), which are a block: writes dx, and adds to the block's dgamma and dbeta.
 template <class T>
-void rows_of_block(const Backward& b, int64_t first, int64_t last, double* dgamma,
-                   double* dbeta) {
+void rows_of_block(const Backward& b, int64_t first, int64_t last, double* dgamma, double* dbeta) {
   using C = Compute<T>;
   const Stand<C> ones(1, b.gamma ? 0 : b.n);
   ColumnSums<C, kSegment> sums(dgamma, dbeta, b.n);

@@ -1,5 +1,5 @@
-// The backward pass over contiguous rows of at most kShortVectors vectors, as many side by side as a
-// vector has lanes.
+// The backward pass over contiguous rows of at most kShortVectors vectors, as many side by side as
+// a vector has lanes.
 #pragma once
 
 #include "per_isa/backward/rows-inl.h"
@@ -48,8 +48,8 @@ struct Planes {
   }
 };
 
-// Those of the rows [first, first + count) whose rstd is not in range, in double. Out of line: a call
-// in the loops over the other rows would spill their registers.
+// Those of the rows [first, first + count) whose rstd is not in range, in double. Out of line: a
+// call in the loops over the other rows would spill their registers.
 template <class T>
 __attribute__((noinline)) void some_rows_in_double(const Backward& b, int64_t first, int64_t count,
                                                    double* dgamma, double* dbeta) {

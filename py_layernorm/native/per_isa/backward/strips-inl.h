@@ -1,5 +1,5 @@
-// The backward pass over an axis that is not the last (inner > 1), in strips of neighbouring columns.
-// Each lane of a vector holds an element of a row of its own.
+// The backward pass over an axis that is not the last (inner > 1), in strips of neighbouring
+// columns. Each lane of a vector holds an element of a row of its own.
 #pragma once
 
 #include "per_isa/backward/rows-inl.h"
@@ -8,9 +8,9 @@ namespace py_layernorm {
 namespace ISA {
 namespace {
 
-// `columns` columns, of kVectors vectors, from column i of outer index o on; only a single vector may
-// be partial. Writes their dx, and adds to the dgamma and dbeta of the block, [n] each. Prefetches
-// the columns `ahead` elements further on.
+// `columns` columns, of kVectors vectors, from column i of outer index o on; only a single vector
+// may be partial. Writes their dx, and adds to the dgamma and dbeta of the block, [n] each.
+// Prefetches the columns `ahead` elements further on.
 template <class T, int kVectors>
 void columns_of_block(const Backward& b, int64_t o, int64_t i, int64_t columns, int64_t ahead,
                       double* dgamma, double* dbeta) {

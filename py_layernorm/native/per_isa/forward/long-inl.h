@@ -33,7 +33,8 @@ INLINE void normalise_part(const Forward& f, const ForwardOf<T>& a, int64_t row,
 // Writes the row's mean and rstd. Returns whether it is in range.
 template <class C>
 INLINE bool finish_long(const Forward& f, int64_t row, C m, double sum_d, double sum_d2) {
-  const Statistics<double> s = statistics_of(sum_d, sum_d2, 1 / static_cast<double>(f.n), f.epsilon);
+  const Statistics<double> s =
+      statistics_of(sum_d, sum_d2, 1 / static_cast<double>(f.n), f.epsilon);
   f.mean[row] = m + s.c;
   f.rstd[row] = s.rstd;
   return in_range(C(), s.spread);
@@ -133,7 +134,8 @@ void normalise_segments(const Forward& f, int64_t begin, int64_t end) {
   const int64_t segments = ceil_div(f.n, kSegment);
   for (int64_t task = begin; task < end; ++task) {
     const int64_t row = task / segments, j = task % segments * kSegment;
-    if (f.partial[row * 2 * segments] == 0) normalise_part(f, a, row, j, smaller(f.n, j + kSegment));
+    if (f.partial[row * 2 * segments] == 0)
+      normalise_part(f, a, row, j, smaller(f.n, j + kSegment));
   }
   if (f.streaming) end_streaming();
 }

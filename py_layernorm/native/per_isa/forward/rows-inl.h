@@ -74,8 +74,8 @@ void normalise_rows(const Forward& f, int64_t begin, int64_t end) {
     store(rows.m, m);
     for (int r = 0; r < kRows; ++r)
       deviations_of_chunk<kParts>(row_at(first + r), n, rows.m[r], &sum[r], &sum2[r]);
-    const bool all = rows.finish(m, sum_each<C, kRows>(sum), sum_each<C, kRows>(sum2), one_nth,
-                                 f.epsilon);
+    const bool all =
+        rows.finish(m, sum_each<C, kRows>(sum), sum_each<C, kRows>(sum2), one_nth, f.epsilon);
     for (int64_t r = 0; r < count; ++r) {
       const T* x = row_at(first + r);
       const T* next = row_at(first + r + kRows);

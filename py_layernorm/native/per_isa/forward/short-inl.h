@@ -70,8 +70,8 @@ void normalise_short_rows(const Forward& f, int64_t begin, int64_t end) {
       *into++ = total;
       *into2++ = total2;
     }
-    const bool all = rows.finish(m, sum_each<C, kWidth>(sum), sum_each<C, kWidth>(sum2), one_nth,
-                                 f.epsilon);
+    const bool all =
+        rows.finish(m, sum_each<C, kWidth>(sum), sum_each<C, kWidth>(sum2), one_nth, f.epsilon);
     if (!all) normalise_some_in_double<T>(f, first, count, rows);
     const auto row_in_range = [&](int64_t r) { return in_range(C(), rows.spread[r]); };
     for_runs(count, all, row_in_range, [&](int64_t run, int64_t run_end) {

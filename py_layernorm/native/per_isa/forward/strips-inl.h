@@ -1,5 +1,5 @@
-// The forward pass over an axis that is not the last (inner > 1), in strips of neighbouring columns.
-// Each lane of a vector holds an element of a row of its own.
+// The forward pass over an axis that is not the last (inner > 1), in strips of neighbouring
+// columns. Each lane of a vector holds an element of a row of its own.
 #pragma once
 
 #include "per_isa/call-inl.h"
@@ -12,9 +12,9 @@ namespace {
 // Elements of a column that are summed in float before the sum is added to a double.
 constexpr int64_t kColumnChunk = 32;
 
-// `columns` columns, of kVectors vectors, from column i of outer index o on; only a single vector may
-// be partial. Prefetches the columns `ahead` elements further on, whose stride the processor does
-// not predict.
+// `columns` columns, of kVectors vectors, from column i of outer index o on; only a single vector
+// may be partial. Prefetches the columns `ahead` elements further on, whose stride the processor
+// does not predict.
 template <class T, int kVectors>
 void normalise_columns(const Forward& f, int64_t o, int64_t i, int64_t columns, int64_t ahead) {
   using C = Compute<T>;
