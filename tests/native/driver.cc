@@ -116,7 +116,7 @@ void several_callers() {
   for (std::thread& caller : callers) caller.join();
 }
 
-void child_after_use() {
+[[maybe_unused]] void child_after_use() {
   must({200, 300, 1});
   std::fflush(nullptr);
   const pid_t child = fork();
@@ -133,7 +133,7 @@ void child_after_use() {
 
 // Each allocation of a call fails in turn. The call must return an error or, if it can do without,
 // the right result. In a child process, because this one has started its threads already.
-void failed_allocations() {
+[[maybe_unused]] void failed_allocations() {
   std::fflush(nullptr);
   const pid_t child = fork();
   if (child < 0) fail("fork");

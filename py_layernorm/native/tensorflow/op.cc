@@ -9,8 +9,7 @@
 // float otherwise; G is not W because TensorFlow infers W from the params, of which there may be
 // none. gamma, beta, dgamma and dbeta have the shape of the normalised axes; without `scale`,
 // dgamma is empty, and without `center`, dbeta is. mean and rstd have rank 1, with one element for
-// each row. epsilon_bits are the bits of a double: float attributes are single precision, and would
-// lose a small epsilon.
+// each row. epsilon_bits are the bits of a double, because a float would lose a small epsilon.
 #include <cstdio>
 #include <cstring>
 #include <new>
