@@ -183,22 +183,6 @@ def epsilon(value: Any) -> float:
     return float(value)
 
 
-def threads(value: Any) -> int:
-    """`value` as an int from 1 to 2**31 - 1.
-
-    Raises:
-        TypeError: for anything but an int.
-        ValueError: for a number out of that range.
-    """
-    if not _is_int(value):
-        raise TypeError(f"threads must be an int. {received('threads', value)}")
-    if not 1 <= value < 2**31:
-        raise ValueError(
-            f"threads must be from 1 to 2**31 - 1. {received('threads', value)}"
-        )
-    return int(value)
-
-
 def flag(value: Any, name: str) -> bool:
     """`value` as a bool.
 

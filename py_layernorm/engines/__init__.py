@@ -51,7 +51,7 @@ def get_engine() -> str:
     """
     global _setting
     if _setting is None:
-        _setting = _check(os.environ.get(ENVIRONMENT, "").strip() or "auto", ENVIRONMENT)
+        _setting = _check(os.environ.get(ENVIRONMENT) or "auto", ENVIRONMENT)
     return _setting
 
 

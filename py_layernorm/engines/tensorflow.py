@@ -1,10 +1,9 @@
 """The fused engine: one native op forward and one backward, on TensorFlow's CPU.
 
-`native/op.cc` registers PyLayernorm and PyLayernormGrad; here they are loaded, given their
-gradients, and called. Imported only where Keras runs on TensorFlow.
+`native/tensorflow/op.cc` registers PyLayernorm and PyLayernormGrad; here they are loaded, given
+their gradients, and called. Imported only where Keras runs on TensorFlow.
 """
 
-import ctypes
 import functools
 import itertools
 import os
@@ -25,14 +24,8 @@ EAGER: Any = keras_internals.eager_tensor_class()
 @functools.cache
 def load() -> Any:
     """The native library's ops as a module; OSError or an error of TensorFlow's if it fails."""
-    return tf.load_op_library(str(kernel.folder() / kernel.OP))
-
-
-def kernel_description() -> str:
-    """The instruction set and number of threads that the native op uses, for the doctor."""
-    loaded = ctypes.CDLL(str(kernel.folder() / kernel.KERNEL))
-    loaded.py_layernorm_isa.restype = ctypes.c_char_p
-    return f"{loaded.py_layernorm_isa().decode()}, threads: {loaded.py_layernorm_get_threads()}"
+    kernel.Kernel()  # reads the settings in the environment, and refuses wrong ones
+    return tf.load_op_library(str(kernel.find(kernel.OP)))
 
 
 @functools.cache

@@ -3,19 +3,11 @@
 The kernel itself begins with PY_LAYERNORM_THREADS, else the processors that the process may use.
 """
 
-import ctypes
-import functools
 import os
 
-from py_layernorm import checks
 from py_layernorm.engines import kernel
 
 _asked = False  # by set_threads
-
-
-@functools.cache
-def _kernel() -> ctypes.CDLL:
-    return ctypes.CDLL(str(kernel.folder() / kernel.KERNEL))
 
 
 def set_threads(threads: int) -> None:
@@ -26,11 +18,10 @@ def set_threads(threads: int) -> None:
     the processors that the process may use. Results do not depend on the number.
 
     Args:
-        threads: An int, 1 or more. Applies to the whole process from the next call on.
+        threads: An int from 1 to 256. Applies to the whole process from the next call on.
 
     Raises:
-        TypeError: if `threads` is not an int.
-        ValueError: if it is less than 1 or does not fit 32 bits.
+        ValueError: if `threads` is anything else.
         FileNotFoundError, OSError: if the native library is missing or damaged.
 
     Example:
@@ -39,11 +30,11 @@ def set_threads(threads: int) -> None:
     >>> py_layernorm.set_threads(2)
     """
     global _asked
-    _kernel().py_layernorm_set_threads(checks.threads(threads))
+    kernel.Kernel().threads = threads
     _asked = True
 
 
 def follow(told: int) -> None:
     """Use as many threads as the framework was told to, 0 for no wish, unless users said more."""
     if told > 0 and not _asked and not os.environ.get(kernel.THREADS):
-        _kernel().py_layernorm_set_threads(told)
+        kernel.Kernel().threads = min(told, kernel.MOST_THREADS)

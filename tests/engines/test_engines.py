@@ -1,5 +1,6 @@
 """Choosing an engine: by call, for a block, by the environment."""
 
+import re
 import subprocess
 import sys
 
@@ -44,32 +45,64 @@ def test_the_environment_holds_until_use_engine_is_called():
     assert done.stdout.split() == ["portable", "auto"], done.stderr
 
 
+@pytest.mark.parametrize("name", ["quick", "FUSED", " portable", "auto ", " "])
+def test_a_wrong_name_in_the_environment_is_an_error(name, monkeypatch):
+    monkeypatch.setattr(engines, "_chosen", None)
+    monkeypatch.setenv("PY_LAYERNORM_ENGINE", name)
+    with pytest.raises(ValueError, match=r"^PY_LAYERNORM_ENGINE must be one of auto, "):
+        engines.requested()
+
+
 def test_a_wrong_name_in_the_environment_is_an_error_at_the_first_call():
     done = run("import numpy, py_layernorm; py_layernorm.layer_norm(numpy.ones((2, 3)))", "quick")
     assert done.returncode == 1
     assert "PY_LAYERNORM_ENGINE must be one of auto, fused, portable. Received:" in done.stderr
 
 
-@pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="the settings are the native op's"
-)
 @pytest.mark.parametrize(
     ("setting", "value", "expected"),
     [
         ("PY_LAYERNORM_ISA", "AVX2", "one of avx512, avx2, baseline. Received"),
         ("PY_LAYERNORM_ISA", "avx512 ", "one of avx512, avx2, baseline. Received"),
-        ("PY_LAYERNORM_THREADS", "1e3", "a number of threads, 1 or more. Received"),
-        ("PY_LAYERNORM_THREADS", "00", "a number of threads, 1 or more. Received"),
-        ("PY_LAYERNORM_THREADS", "-2", "a number of threads, 1 or more. Received"),
+        ("PY_LAYERNORM_THREADS", "1e3", "from 1 to 256. Received"),
+        ("PY_LAYERNORM_THREADS", "00", "from 1 to 256. Received"),
+        ("PY_LAYERNORM_THREADS", "-2", "from 1 to 256. Received"),
+        ("PY_LAYERNORM_THREADS", "257", "from 1 to 256. Received"),
+        ("PY_LAYERNORM_THREADS", "4294967296", "from 1 to 256. Received"),
+        ("PY_LAYERNORM_THREADS", "4294967297", "from 1 to 256. Received"),
+        (
+            "PY_LAYERNORM_THREADS",
+            "18446744073709551617",
+            "from 1 to 256. Received",
+        ),
+        ("PY_LAYERNORM_THREADS", "+4", "from 1 to 256. Received"),
+        ("PY_LAYERNORM_THREADS", " 4", "from 1 to 256. Received"),
+        ("PY_LAYERNORM_THREADS", "4 ", "from 1 to 256. Received"),
+        ("PY_LAYERNORM_THREADS", "1_0", "from 1 to 256. Received"),
+        ("PY_LAYERNORM_THREADS", "٤", "from 1 to 256. Received"),
+        ("PY_LAYERNORM_ISA", " ", "one of avx512, avx2, baseline. Received"),
     ],
 )
 def test_a_wrong_setting_of_the_native_op(setting, value, expected, monkeypatch):
     monkeypatch.setenv(setting, value)
-    with pytest.raises(ValueError, match=f"{setting} must be {expected}: {setting}={value!r}"):
+    with pytest.raises(ValueError, match=re.escape(f"{expected}: {setting}={value!r}")):
         kernel.check_settings()
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="the settings are the native op's"
+)
+def test_a_wrong_setting_is_an_error_at_the_first_call(monkeypatch):
+    monkeypatch.setenv("PY_LAYERNORM_THREADS", "4294967296")
     done = run("import numpy, py_layernorm; py_layernorm.layer_norm(numpy.ones((2, 3)))", "")
     assert done.returncode == 1
-    assert f"{setting} must be {expected}" in done.stderr
+    assert "PY_LAYERNORM_THREADS must be a number of threads from 1 to 256" in done.stderr
+
+
+@pytest.mark.parametrize("value", ["", "1", "256", "007"])
+def test_a_right_setting_of_the_native_op(value, monkeypatch):
+    monkeypatch.setenv("PY_LAYERNORM_THREADS", value)
+    kernel.check_settings()
 
 
 def run(code, engine):
