@@ -214,18 +214,34 @@ def is_tensor(value: object) -> bool:
     )
 
 
+_MADE_DENSE = {
+    "RaggedTensor": "x.to_tensor()",
+    "SparseTensor": "tf.sparse.to_dense(x)",
+    "BCOO": "x.todense()",
+    "MaskedArray": "numpy.ma.filled(x, value)",
+}
+
+
 def is_whole(value: object) -> bool:
     """Whether no element of a tensor or an array is left out."""
-    return type(value).__name__ not in ("RaggedTensor", "SparseTensor", "MaskedArray")
+    if isinstance(value, keras.KerasTensor):  # Keras before 3.10 has no ragged ones
+        return not (value.sparse or getattr(value, "ragged", False))
+    return type(value).__name__ not in _MADE_DENSE
 
 
 def dense(value: object, name: str) -> None:
     """Raise TypeError unless `value` is one tensor or NumPy array whose elements are all there."""
-    if not (is_tensor(value) and is_whole(value)):
-        raise TypeError(
-            f"{name} must be a tensor or a NumPy array, dense and a single one; numpy.asarray "
-            f"makes one of a list of numbers. {received(name, value)}"
-        )
+    if is_tensor(value) and is_whole(value):
+        return
+    how = "numpy.asarray makes one of a list of numbers"
+    if isinstance(value, keras.KerasTensor):
+        how = "leave out sparse=True and ragged=True of keras.Input, and feed the model dense tensors"
+    elif type(value).__name__ in _MADE_DENSE:
+        how = f"make it dense with {_MADE_DENSE[type(value).__name__].replace('x', name, 1)}"
+    raise TypeError(
+        f"{name} must be a tensor or a NumPy array, dense and a single one; {how}. "
+        f"{received(name, value)}"
+    )
 
 
 def dtype(value: object, name: str) -> str:
@@ -242,6 +258,15 @@ def dtype(value: object, name: str) -> str:
             f"Received: {name} of dtype {text}"
         )
     return text
+
+
+def compute_dtype(layer: keras.layers.Layer) -> None:
+    """Raise ValueError unless `layer` computes in floats that have a layer normalisation here."""
+    if layer.compute_dtype not in FLOAT_DTYPES:
+        raise ValueError(
+            f"dtype must be one of {', '.join(FLOAT_DTYPES)}, or a policy that computes in one. "
+            f"Received: dtype={layer.compute_dtype}"
+        )
 
 
 def rank_is_known(value: Any, name: str) -> None:

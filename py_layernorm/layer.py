@@ -73,6 +73,8 @@ class LayerNormalization(keras.layers.LayerNormalization):
 
     # What a layer has that was Keras's until `accelerate` changed its class.
     param_axis: Axis | None = None
+    # `accelerate` sets it: what this class refuses goes to Keras's code, as it did before.
+    _accelerated = False
 
     def __init__(
         self,
@@ -129,11 +131,7 @@ class LayerNormalization(keras.layers.LayerNormalization):
             name=name,
             **kwargs,
         )
-        if self.compute_dtype not in checks.FLOAT_DTYPES:
-            raise ValueError(
-                f"dtype must be one of {', '.join(checks.FLOAT_DTYPES)}, or a policy that computes "
-                f"in one. Received: dtype={self.compute_dtype}"
-            )
+        checks.compute_dtype(self)
         self.axis = axis  # as it was passed: Keras turns a tuple into a list
         self.param_axis = None if param_axis is None else checks.axis(param_axis, "param_axis")
 
@@ -178,33 +176,47 @@ class LayerNormalization(keras.layers.LayerNormalization):
             if y is not None:
                 return y
         # Arrays of other libraries become tensors; a list would only fail once weights are made.
-        if args and not (hasattr(args[0], "__array__") and checks.is_whole(args[0])):
+        fine = not args or (hasattr(args[0], "__array__") and checks.is_whole(args[0]))
+        if not (fine or self._accelerated):
             checks.dense(args[0], "inputs")
         return super().__call__(*args, **kwargs)
 
     def call(self, inputs: Any) -> Any:
-        return functional.normalize(
-            inputs,
-            self.gamma,
-            self.beta,
-            self.axis,
-            self.param_axis,
-            self.epsilon,
-            self.compute_dtype,
-        )
+        try:
+            return functional.normalize(
+                inputs,
+                self.gamma,
+                self.beta,
+                self.axis,
+                self.param_axis,
+                self.epsilon,
+                self.compute_dtype,
+            )
+        except (TypeError, ValueError):
+            if self._accelerated:
+                return super().call(inputs)
+            raise
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         functional.resolve(input_shape, self.axis, self.param_axis)
         return tuple(input_shape)
 
     def compute_output_spec(self, inputs: Any) -> keras.KerasTensor:
+        try:
+            self._check_inputs(inputs)
+        except (TypeError, ValueError):
+            if self._accelerated:
+                return super().compute_output_spec(inputs)
+            raise
+        return keras.KerasTensor(self.compute_output_shape(inputs.shape), dtype=self.compute_dtype)
+
+    def _check_inputs(self, inputs: Any) -> None:
         checks.dense(inputs, "inputs")
         checks.dtype(inputs, "inputs")
         if self.built:  # for another input, maybe
             _, param_axes = functional.resolve(inputs.shape, self.axis, self.param_axis)
             functional.check_param("gamma", self.gamma, param_axes, inputs.shape)
             functional.check_param("beta", self.beta, param_axes, inputs.shape)
-        return keras.KerasTensor(self.compute_output_shape(inputs.shape), dtype=self.compute_dtype)
 
     def load_own_variables(self, store: Any) -> None:
         """All weights or none: Keras's own assigns `gamma` before it looks at `beta`."""
