@@ -5,10 +5,10 @@ from typing import Any
 
 import keras
 
-# The functions that Keras compiles once and keeps. They must be dropped when a layer changes, and
-# Keras has no public way to do so short of compile(), which also makes the optimizer anew. The
-# backends without training (NumPy, OpenVINO) have no `train_function`.
-COMPILED_FUNCTIONS = ("train_function", "test_function", "predict_function")
+# What Keras compiles once for a model and keeps. It must be dropped when a layer changes, and Keras
+# has no public way to do so short of compile(), which makes the optimizer anew as well. NumPy's and
+# OpenVINO's models have no function for training; OpenVINO's keep a compiled model besides.
+COMPILED = ("train_function", "test_function", "predict_function", "ov_compiled_model")
 
 
 def flatten_layers(layer: keras.layers.Layer) -> list[Any]:
@@ -49,8 +49,8 @@ def symbolic_inputs(layer: keras.layers.Layer) -> list[Any]:
 
 
 def forget_compiled_functions(model: keras.Model) -> None:
-    """Have the functions for training, testing and predicting made anew at their next use."""
-    for name in COMPILED_FUNCTIONS:
+    """Have what Keras compiles for training, testing and predicting made anew at its next use."""
+    for name in COMPILED:
         if getattr(model, name, None) is not None:
             setattr(model, name, None)
 
