@@ -17,6 +17,10 @@ KERAS_LAYER = keras.layers.LayerNormalization
 class Report:
     """What `accelerate` or `restore` did: the paths of the layers that changed, and of those left.
 
+    A path is Keras's `layer.path`, or the layer's name before it is built. Where several layers
+    share that, it is the layer's place instead: `model/block/norm[1]` is the second layer that
+    `block` holds.
+
     Example:
 
     >>> report = Report("accelerated", changed=["model/norm"])
@@ -43,7 +47,8 @@ def accelerate(model: keras.Model) -> Report:
     The layers stay the same objects, with the same weights, names and place in the graph; the
     optimizer keeps its state; layers inside nested models and composite layers are reached too.
     Compiled training, test and predict functions are made anew at their next use. Functions of
-    your own that were traced before (`tf.function`) keep what they were traced with.
+    your own that were traced before (`tf.function`) keep what they were traced with. Input that
+    only ours refuses, and that no graph announces, is still computed by Keras's code.
 
     XLA cannot run the native op. Keras compiles for XLA if told to, and by default where it sees
     a GPU or is older: `compile(jit_compile=False)` has the fused engine in any case.
@@ -53,9 +58,10 @@ def accelerate(model: keras.Model) -> Report:
 
     Returns:
         A `Report`: `changed`, the paths of the layers that are now ours, and `left`, those that
-        are not, each with the reason: `rms_scaling`, a subclass with code of its own, an argument
-        that ours refuses, or an `axis` that mixes signs, for which Keras orders `gamma` wrongly;
-        and `note`, what else there is to say. As text it is ready to print.
+        are not, each with the reason: `rms_scaling`, a subclass with code of its own, a method that
+        was replaced, an argument or an input in the model's graph that ours refuses (ragged input,
+        for one), or an `axis` that mixes signs, for which Keras orders `gamma` wrongly; and `note`,
+        what else there is to say. As text it is ready to print.
 
     Raises:
         TypeError: if `model` is no Keras model. The model is then, and after any other failure,
@@ -235,9 +241,9 @@ def _report(verb: str, model: keras.Model, outcomes: list[tuple[Any, str | None]
 
 
 def _paths(model: keras.Model, layers: list[Any]) -> list[str]:
-    """Keras's path of each layer, or its name before it is built; where that is not enough, its place.
+    """Each layer's path, or its name before it is built; its place, where layers share that.
 
-    Layers of one name, in composite layers that are not built or made by hand, share a path.
+    They do in composite layers that are not built yet, or that build their parts by hand.
     """
     paths = [layer.path or layer.name for layer in layers]
     shared = Counter(paths)

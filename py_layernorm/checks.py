@@ -235,7 +235,7 @@ def dense(value: object, name: str) -> None:
         return
     how = "numpy.asarray makes one of a list of numbers"
     if isinstance(value, keras.KerasTensor):
-        how = "leave out sparse=True and ragged=True of keras.Input, and feed the model dense tensors"
+        how = "leave out sparse=True or ragged=True of keras.Input, and pass dense tensors"
     elif type(value).__name__ in _MADE_DENSE:
         how = f"make it dense with {_MADE_DENSE[type(value).__name__].replace('x', name, 1)}"
     raise TypeError(

@@ -55,7 +55,7 @@ def compose_layer(object: Any, layer: keras.layers.Layer) -> Any:
 
 
 def _check_object(object: Any) -> None:
-    """Raise TypeError, saying what to pass instead, unless a layer can be composed with `object`."""
+    """Raise TypeError, saying what to pass instead, unless `object` can take a layer."""
     if object is None or isinstance(object, keras.Sequential) or checks.is_tensor(object):
         return
     raise TypeError(
@@ -146,6 +146,8 @@ def layer_layer_normalization(
         output tensor, of the same shape and the layer's compute dtype.
 
     Raises:
+        TypeError: if `object` is anything else, or a tensor that is ragged, sparse, masked or not
+            of real numbers. No layer is made then.
         TypeError, ValueError: those of `LayerNormalization` and `compose_layer`.
 
     Example:
