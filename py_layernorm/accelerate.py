@@ -181,6 +181,7 @@ def _to_ours(layer: Any) -> str | None:
     layer.__class__ = LayerNormalization
     for tensor in keras_internals.symbolic_inputs(layer):
         try:
+            checks.tensor(tensor, "inputs")
             layer.compute_output_spec(tensor)
         except (TypeError, ValueError) as error:
             layer.__class__ = KERAS_LAYER

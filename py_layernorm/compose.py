@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from py_layernorm import atomic, checks, keras_internals
-from py_layernorm.checks import Axis
+from py_layernorm.axes import Axis
 from py_layernorm.layer import LayerNormalization
 
 
@@ -99,7 +99,7 @@ def _add(model: keras.Sequential, layer: keras.layers.Layer) -> None:
                 f"'{model.name}' was compiled before '{layer.name}' was added: compile it again "
                 "before you train it, because its optimizer does not know the new weights.",
                 UserWarning,
-                stacklevel=checks._levels_to_caller(),
+                stacklevel=keras_internals.levels_to_caller(),
             )
     except BaseException:
         before.restore()
@@ -164,8 +164,7 @@ def layer_layer_normalization(
     """
     _check_object(object)
     if checks.is_tensor(object):
-        checks.dense(object, "object")
-        checks.dtype(object, "object")
+        checks.tensor(object, "object")
     if name is None and isinstance(object, keras.Sequential):
         # Keras counts names per process, so a loaded model may hold the name that comes next.
         taken = {other.name for other in keras_internals.sublayers(object)}

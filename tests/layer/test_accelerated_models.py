@@ -192,7 +192,11 @@ def test_what_keras_refuses_too_is_keras_own_error():
 @pytest.mark.parametrize(
     ("make", "x", "why"),
     [
-        (lambda: keras.Input((None, 6), ragged=True), RAGGED, "inputs must be a tensor"),
+        (
+            lambda: keras.Input((None, 6), ragged=True),
+            RAGGED,
+            "inputs must be a single dense tensor",
+        ),
         (lambda: keras.Input((6,), dtype="complex64"), tf.complex(X[0], X[0]), "real numbers"),
         (lambda: keras.Input((1,)), X[0, :, :1], "gamma must have the shape"),
     ],

@@ -205,11 +205,17 @@ KerasTwo = type("Sequential", (), {"__module__": "tf_keras.src.engine.sequential
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: tf.ragged.constant([[1.0], [2.0, 3.0]]), r"with object\.to_tensor\(\)"),
-        (lambda: tf.sparse.from_dense(np.eye(3)), r"with tf\.sparse\.to_dense\(object\)"),
-        (lambda: np.ma.masked_array([[1.0, 2.0]]), r"with numpy\.ma\.filled\(object, value\)"),
-        (lambda: keras.Input((3,), sparse=True), r"leave out sparse=True.*sparse=True"),
-        (lambda: keras.Input((None, 3), ragged=True), r"leave out sparse=True.*ragged=True"),
+        (lambda: tf.ragged.constant([[1.0], [2.0, 3.0]]), r"to_tensor\(\)"),
+        (lambda: tf.sparse.from_dense(np.eye(3)), r"convert_to_tensor\(x, sparse=False\)"),
+        (lambda: np.ma.masked_array([[1.0, 2.0]]), r"filled\(\) makes one"),
+        (
+            lambda: keras.Input((3,), sparse=True),
+            r"object must be a single dense tensor.*sparse=True",
+        ),
+        (
+            lambda: keras.Input((None, 3), ragged=True),
+            r"object must be a single dense tensor.*ragged=True",
+        ),
         (lambda: np.array([["a"]]), r"object must hold real numbers.*of dtype str"),
         (lambda: tf.constant([["a"]]), r"object must hold real numbers.*of dtype string"),
         (lambda: np.array([None]), r"object must hold real numbers.*of dtype object"),
