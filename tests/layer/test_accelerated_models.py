@@ -195,7 +195,7 @@ def test_what_keras_refuses_too_is_keras_own_error():
         (
             lambda: keras.Input((None, 6), ragged=True),
             RAGGED,
-            "inputs must be a single dense tensor",
+            "inputs must be a single dense",
         ),
         (lambda: keras.Input((6,), dtype="complex64"), tf.complex(X[0], X[0]), "real numbers"),
         (lambda: keras.Input((1,)), X[0, :, :1], "gamma must have the shape"),

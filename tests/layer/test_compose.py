@@ -210,11 +210,11 @@ KerasTwo = type("Sequential", (), {"__module__": "tf_keras.src.engine.sequential
         (lambda: np.ma.masked_array([[1.0, 2.0]]), r"filled\(\) makes one"),
         (
             lambda: keras.Input((3,), sparse=True),
-            r"object must be a single dense tensor.*sparse=True",
+            r"object must be a single dense.*sparse=True",
         ),
         (
             lambda: keras.Input((None, 3), ragged=True),
-            r"object must be a single dense tensor.*ragged=True",
+            r"object must be a single dense.*ragged=True",
         ),
         (lambda: np.array([["a"]]), r"object must hold real numbers.*of dtype str"),
         (lambda: tf.constant([["a"]]), r"object must hold real numbers.*of dtype string"),
