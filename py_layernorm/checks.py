@@ -331,3 +331,12 @@ def _instead_of_tensor(value: object) -> str:
     if kind == "SparseTensor" or getattr(value, "sparse", False):
         return "keras.ops.convert_to_tensor(x, sparse=False) makes one of a sparse tensor. "
     return "numpy.asarray makes one of a list of numbers. "
+
+
+def compute_dtype(layer: keras.layers.Layer) -> None:
+    """Raise ValueError unless `layer` computes in floats that have a layer normalisation here."""
+    if layer.compute_dtype not in FLOAT_DTYPES:
+        raise ValueError(
+            f"dtype must be one of {', '.join(FLOAT_DTYPES)}, or a policy that computes in one. "
+            f"Received: dtype={layer.compute_dtype}"
+        )
