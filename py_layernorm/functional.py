@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from py_layernorm import checks, engines
+from py_layernorm import checks, engines, legacy_format
 from py_layernorm.axes import Axes, Axis
 
 
@@ -94,6 +94,17 @@ class LayerNorm(keras.Operation):
         axes = checks.axes(self.axis, self.param_axis, x.shape)
         checks.weights(gamma, beta, axes, x.shape)
         return keras.KerasTensor(x.shape, dtype=result_dtype(came))
+
+    def get_config(self) -> dict[str, Any]:
+        """What Keras would record by itself are the arguments: NumPy's ints, which it refuses, and
+        an epsilon of None, which may mean another number where the file is loaded."""
+        config = super().get_config()
+        config.update(axis=self.axis, epsilon=self.epsilon, param_axis=self.param_axis)
+        return legacy_format.written(config)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "LayerNorm":
+        return super().from_config(legacy_format.read(config))
 
 
 def normalize(

@@ -7,6 +7,7 @@ tests/engines/test_keras_internals.py and tests/layer/test_models_internals.py f
 import functools
 import sys
 from collections.abc import Callable, Container
+from types import CodeType, FrameType
 from typing import Any
 
 from keras import KerasTensor
@@ -47,6 +48,27 @@ def is_rematerialised(layer: Any) -> bool:
 def unwrapped(variable: Any) -> Any:
     """The backend's variable within a `keras.Variable`; its public `value` takes a microsecond."""
     return getattr(variable, "_value", None)
+
+
+def in_legacy_format() -> bool:
+    """Whether Keras is writing or reading an `.h5` file; it has no public way to ask.
+
+    True where this cannot be told: what a legacy file needs does no harm elsewhere.
+    """
+    try:
+        from keras.src.backend.common.global_state import get_global_attribute
+    except ImportError:
+        return True
+    return bool(get_global_attribute("use_legacy_config", False))
+
+
+def functional_class() -> type | None:
+    """The class of `keras.Model(inputs, outputs)`, which has no public name; None if not found."""
+    try:
+        from keras.src.models.functional import Functional
+    except ImportError:
+        return None
+    return Functional
 
 
 # ---- Models and the layers within them ----------------------------------------------------------
@@ -157,14 +179,44 @@ def tracing_for_xla() -> bool:
     return bool(GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()))
 
 
+# Modules of TensorFlow that ask for a function's graph in order to run it in this process.
+_RUNS_HERE = ("tensorflow.python.data.", "tensorflow.python.distribute.", "tensorflow.python.ops.")
+
+
 def tracing_for_export() -> bool:
-    """Whether Keras's `model.export()` is tracing: only the callers tell."""
-    frame = sys._getframe()
+    """Whether the function that is being traced was asked for as a graph, rather than called.
+
+    Whatever takes a graph out of the process asks for it by `get_concrete_function`: Keras's and
+    TensorFlow's own saving, and the converters to TFLite, ONNX and OpenVINO. Only the callers tell.
+    """
+    asking = _get_concrete_function()
+    if asking is None:
+        return True  # slow is better than a file that does not load
+    frame: FrameType | None = sys._getframe()
     while frame is not None:
-        if frame.f_globals.get("__name__", "").startswith("keras.src.export."):
-            return True
-        frame = frame.f_back  # type: ignore[assignment]
+        if frame.f_code is asking:
+            while frame.f_back and _module(frame).startswith("tensorflow.python.eager."):
+                frame = frame.f_back
+            if not _module(frame).startswith(_RUNS_HERE):
+                return True
+        frame = frame.f_back
     return False
+
+
+@functools.cache
+def _get_concrete_function() -> CodeType | None:
+    """The code through which every request for a graph passes, or None."""
+    try:
+        import tensorflow as tf
+
+        function = type(tf.function(lambda: None))._get_concrete_function_garbage_collected
+        return function.__code__
+    except (ImportError, AttributeError):
+        return None
+
+
+def _module(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__", ""))
 
 
 def tensorflow_is_initialised() -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from py_layernorm import checks, engines, functional
+from py_layernorm import checks, engines, functional, legacy_format
 from py_layernorm.axes import Axes, Axis
 
 
@@ -245,7 +245,11 @@ class LayerNormalization(keras.layers.LayerNormalization):
                 if isinstance(self.param_axis, (int, tuple))
                 else list(self.param_axis)
             )
-        return config
+        return legacy_format.written(config)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "LayerNormalization":
+        return super().from_config(legacy_format.read(config))
 
 
 # What the short way of eager calls must not pass by: a user or a tool may have replaced either.

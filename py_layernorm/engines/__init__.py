@@ -5,6 +5,7 @@ a float dtype, `gamma` and `beta` None or tensors over `axes.spanned`, `axes` th
 `dtype` the name of `y`'s dtype.
 """
 
+import contextlib
 import os
 from types import TracebackType
 from typing import Any
@@ -67,6 +68,15 @@ def fused_unavailable() -> str | None:
     from py_layernorm.engines import tensorflow
 
     return tensorflow.unavailable()
+
+
+def register() -> None:
+    """Tell TensorFlow of the native op, so that graphs that hold it load. Initialises nothing."""
+    if keras.backend.backend() == "tensorflow":
+        from py_layernorm.engines import tensorflow
+
+        with contextlib.suppress(Exception):  # `fused_unavailable` says why, when it matters
+            tensorflow.load()
 
 
 def layer_norm(x: Any, *arguments: Any) -> Any:

@@ -69,7 +69,10 @@ def unavailable_here() -> str | None:
     if keras_internals.tracing_for_xla():
         return "the call is being traced for XLA, which does not know the native op"
     if keras_internals.tracing_for_export():
-        return "the call is being traced for an exported model, which must load without the op"
+        return (
+            "the graph is asked for by get_concrete_function, an export or a converter, and must "
+            "load where the native op is not installed"
+        )
     return None
 
 
