@@ -249,9 +249,6 @@ def eager_op_maker() -> Callable[..., EagerOp] | None:
         shape_of = tf.__internal__.EagerTensor._shape_tuple
         errors = (core._FallbackException, core._NotOkStatusException)
 
-        def elsewhere() -> bool:
-            return getattr(global_state.GLOBAL_STATE_TRACKER, "stateless_scope", None) is not None
-
         def make(
             name: str, attributes: tuple[Any, ...], dtype: Any, begin: int, end: int, lengths: Any,
             types: list[int],
