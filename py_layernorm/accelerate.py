@@ -8,6 +8,7 @@ import keras
 
 from py_layernorm import checks
 from py_layernorm.layer import LayerNormalization
+from py_layernorm.rollback import undone_on_error
 
 KERAS_LAYER = keras.layers.LayerNormalization
 
@@ -181,14 +182,15 @@ def _change(
     models = [part for part in layers if isinstance(part, keras.Model)] if changing else []
     before = [(layer, "__class__", type(layer)) for layer in changing]
     before += [(part, name, getattr(part, name)) for part in models for name in functions]
-    try:
+
+    def undo() -> None:
+        for part, name, value in before:
+            setattr(part, name, value)
+
+    with undone_on_error(undo):
         for layer in changing:
             layer.__class__ = wanted
             report.changed.append(_path(layer))
         for part in models:
             part.train_function = part.test_function = part.predict_function = None
-    except BaseException:
-        for part, name, value in before:
-            setattr(part, name, value)
-        raise
     return report

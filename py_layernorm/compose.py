@@ -8,6 +8,7 @@ import keras
 from py_layernorm import checks
 from py_layernorm.checks import Axis
 from py_layernorm.layer import LayerNormalization
+from py_layernorm.rollback import undone_on_error
 
 
 def compose_layer(object: Any, layer: keras.layers.Layer) -> Any:
@@ -82,12 +83,19 @@ def _add(model: keras.Sequential, layer: keras.layers.Layer) -> None:
 
     Keras appends the layer, then builds the model; when the build fails, the layer stays and
     every later use of the model fails. It has no public way back: `pop()` builds anew, and so
-    changes what had been built. So all that is altered is put back, by a warning made an error too.
+    changes what had been built. So everything that is altered is restored.
     """
     layers = list(model._layers)
     names = ("_functional", "built", "train_function", "test_function", "predict_function")
     before = {name: getattr(model, name) for name in names}
-    try:
+
+    def undo() -> None:
+        model._layers.clear()  # a tracked list: clearing makes the model forget the layer's weights
+        model._layers.extend(layers)
+        for name, value in before.items():
+            setattr(model, name, value)
+
+    with undone_on_error(undo):
         model.add(layer)
         # Keras would go on with what it traced before: train, test and predict without the layer.
         model.train_function = model.test_function = model.predict_function = None
@@ -98,12 +106,6 @@ def _add(model: keras.Sequential, layer: keras.layers.Layer) -> None:
                 UserWarning,
                 stacklevel=4,
             )
-    except BaseException:
-        model._layers.clear()  # a tracked list: clearing makes the model forget the layer's weights
-        model._layers.extend(layers)
-        for name, value in before.items():
-            setattr(model, name, value)
-        raise
 
 
 def layer_layer_normalization(

@@ -38,22 +38,22 @@ local(
     take_as_is <- function() the$as_is$take()
     give <- function(value) the$post$give(value)
 
-    # Gives what `.f(...)` comes to: its value, or how it failed; and its warnings.
+    # Gives what `.f(...)` comes to: its value, or how it failed. Python warns at once, so that a
+    # warning that it makes an error ends `.f` here, which then undoes what it has done.
     call <- function(.f, ...) {
-      warnings <- list()
-      outcome <- withCallingHandlers(
-        tryCatch(
+      outcome <- tryCatch(
+        withCallingHandlers(
           list(value = .f(...)),
-          interrupt = function(e) list(interrupt = TRUE),
-          python.builtin.BaseException = function(e) list(exception = e),
-          error = function(e) list(error = conditionMessage(e), r_class = as.list(class(e)))
+          warning = function(w) {
+            the$post$warn(conditionMessage(w))
+            invokeRestart("muffleWarning")
+          }
         ),
-        warning = function(w) {
-          warnings[[length(warnings) + 1]] <<- conditionMessage(w)
-          invokeRestart("muffleWarning")
-        }
+        interrupt = function(e) list(interrupt = TRUE),
+        python.builtin.BaseException = function(e) list(exception = e),
+        error = function(e) list(error = conditionMessage(e), r_class = as.list(class(e)))
       )
-      give(c(outcome, list(warnings = warnings)))
+      give(outcome)
     }
 
     # The functions that the R package exports, and how each is called.

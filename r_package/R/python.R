@@ -15,10 +15,20 @@ call_python <- function(name, args) {
   # By their names: `do.call()` would put the values into the call, where R copies a matrix.
   by_name <- Map(as.name, names(args))
   answer <- eval(as.call(c(bridge(), name, by_name)), args)
-  for (text in answer[[2]]) {
+  if (length(answer[[2]]) > 0) raise_warnings(answer[[2]], undo = answer[[3]])
+  answer[[1]]
+}
+
+#' Raise warnings, and undo the call if one of them ends it
+#'
+#' As it does with `options(warn = 2)`, in `tryCatch(warning = )` or by a handler that stops.
+#' @noRd
+raise_warnings <- function(texts, undo) {
+  on.exit(undo())
+  for (text in texts) {
     warning(text, call. = FALSE)
   }
-  answer[[1]]
+  on.exit()
 }
 
 bridge <- function() {
