@@ -41,10 +41,7 @@ restore <- function(model) change_layers(model, "restore")
 
 change_layers <- function(model, name) {
   if (!is_python(model)) {
-    abort_argument(
-      "model", "a Keras model", model,
-      "Pass what `keras$Sequential()` or `keras$models$load_model()` returns."
-    )
+    abort_argument("model", "a Keras model", model, advise_model(model))
   }
   report <- call_python(name, list(model = model))
   structure(

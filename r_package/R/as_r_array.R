@@ -25,14 +25,13 @@
 #' keras <- reticulate::import("keras")
 #' as_r_array(keras$ops$ones(c(2L, 3L), dtype = "bfloat16"))
 as_r_array <- function(x) {
-  if (is.atomic(x) && !is.null(x)) {
+  if (is_real_array(x) || is_plain_number(x)) {
     return(x)
   }
   check_alive(list(x = x))
   if (!has_values(x)) {
     abort_argument(
-      "x", "a tensor with values, a NumPy array or a Keras variable", x,
-      "A symbolic tensor has no values: `predict()` of a model gives them."
+      "x", "a tensor with values, a NumPy array or a Keras variable", x, advise_tensor(x)
     )
   }
   if (reticulate::py_len(x$shape) == 0) {
@@ -40,6 +39,10 @@ as_r_array <- function(x) {
     return(as.vector(as_r_array(keras()$ops$reshape(x, list(1L)))))
   }
   reticulate::py_to_r(to_numpy(x))
+}
+
+is_plain_number <- function(x) {
+  !is.object(x) && (is.numeric(x) || is.logical(x) || is.complex(x))
 }
 
 has_values <- function(x) {

@@ -26,12 +26,14 @@ describe <- function(value) {
   }
   if (is_python(value)) {
     sprintf("<a Python object of class %s>", class(value)[1])
-  } else if (is.factor(value)) {
-    sprintf("<a factor %s>", size)
+  } else if (is.factor(value) || (!is.null(dim(value)) && is.object(value))) {
+    sprintf("<a %s %s>", class(value)[1], size)
   } else if (is.object(value) || is.function(value) || is.environment(value)) {
     sprintf("<a %s>", class(value)[1])
   } else if (!is.null(dim(value))) {
     sprintf("<a %s %s %s>", typeof(value), class(value)[1], size)
+  } else if (is.list(value) && any(vapply(value, is_python, logical(1)))) {
+    sprintf("<a list %s with Python objects>", size)
   } else {
     text <- paste(deparse(value, width.cutoff = 500), collapse = " ")
     if (nchar(text) <= 60) text else sprintf("<a %s %s>", typeof(value), size)
@@ -142,7 +144,11 @@ check_layer <- function(value) {
   if (!is_python(value)) {
     abort_argument(
       "layer", "a Keras layer", value,
-      "Pass what `layer_layer_normalization()` or `keras$layers$Dense(3L)` returns."
+      if (is.function(value)) {
+        "This is a function: pass what it returns, such as `keras$layers$Dense(3L)`."
+      } else {
+        "Pass what `layer_layer_normalization()` or `keras$layers$Dense(3L)` returns."
+      }
     )
   }
   value
@@ -157,7 +163,7 @@ check_weights <- function(value, arg) {
   if (!is.numeric(value) || is.object(value)) {
     abort_argument(
       arg, "a numeric vector or array, a tensor, or NULL", value,
-      sprintf("Write `%s = c(1, 2)` for rows of length 2.", arg)
+      advise_kind(value, arg) %or% sprintf("Write `%s = c(1, 2)` for rows of length 2.", arg)
     )
   }
   array(as.double(value), dim = if (is.null(dim(value))) length(value) else dim(value))
@@ -179,7 +185,7 @@ check_object <- function(value, arg = "object") {
         if (arg == "object") "a Sequential model, " else "",
         "a tensor, or an array or matrix of real numbers"
       ),
-      value, advise_object(value, arg)
+      value, advise_values(value, arg)
     )
   }
   if (!is.double(value) && anyNA(value)) {
@@ -188,20 +194,7 @@ check_object <- function(value, arg = "object") {
   value
 }
 
-is_real_array <- function(x) is.array(x) && (is.numeric(x) || is.logical(x))
-
-advise_object <- function(value, arg) {
-  if (is.data.frame(value) || isS4(value)) {
-    "Pass `as.matrix()` of it, with columns of numbers only."
-  } else if (is.complex(value)) {
-    "Pass `Re()` and `Im()` of it, or `Mod()`, as a real matrix."
-  } else if (arg == "object" && is_number(value)) {
-    sprintf("For the axis, write `axis = %s`: `object` comes first.", format(value))
-  } else if (is.numeric(value) || is.logical(value)) {
-    "Pass one row as `matrix(x, nrow = 1)`, or one column as `matrix(x)`."
-  } else if (is.list(value)) {
-    "Pass one tensor at a time, or join them with Keras's `Concatenate` layer."
-  } else {
-    "Pass what `keras$Sequential()` or `keras$Input()` returns, or a matrix."
-  }
+# An integer64 looks like a double, whose bits are others.
+is_real_array <- function(x) {
+  is.array(x) && (is.numeric(x) || is.logical(x)) && !inherits(x, "integer64")
 }
