@@ -33,9 +33,22 @@ raise_warnings <- function(texts, undo) {
 
 bridge <- function() {
   if (is.null(the$bridge)) {
+    pass_settings()
     the$bridge <- import_python("py_layernorm.r.bridge")$call
   }
   the$bridge
+}
+
+#' Let Python know of our environment variables
+#'
+#' It reads the environment when it starts, so it does not see what `Sys.setenv()` does later.
+#' @noRd
+pass_settings <- function() {
+  settings <- Sys.getenv(paste0("PY_LAYERNORM_", c("ENGINE", "ISA", "THREADS")), NA, names = TRUE)
+  environ <- import_python("os")$environ
+  for (name in names(settings)[!is.na(settings)]) {
+    reticulate::py_set_item(environ, name, settings[[name]])
+  }
 }
 
 #' Import a module, or stop with one error that says how to install it

@@ -30,6 +30,6 @@ use_engine <- function(name, code) {
   if (missing(code)) {
     return(invisible(setting$previous))
   }
-  on.exit(setting$`__exit__`(NULL, NULL, NULL))
+  on.exit(call_python("use_engine", list(name = setting$previous)))
   code
 }
