@@ -178,8 +178,8 @@ def reticulates_python(found: dict[str, str]) -> Finding:
     if "failure" in found:
         problem = f"reticulate cannot start {python or 'Python'}: {found['failure']}"
     elif not python:
-        value = "none chosen: it would make an environment of its own"
-        problem = f"from R, reticulate would not take {sys.executable}, but make an environment"
+        value = "none chosen: it would create an environment of its own"
+        problem = f"from R, reticulate would not take {sys.executable}, but create an environment"
     elif setting and named != "managed" and found["why"] != setting:
         problem = (
             f"reticulate cannot use {setting}: {named!r} is not the path of a Python that runs; "

@@ -1,5 +1,6 @@
-# What embed.py runs in the R that it starts: a list of functions. Objects cross between the languages
-# through `post` in embed.py: reticulate passes them on by reference, and converts plain values.
+# What embed.py runs in the R that it starts: a list of functions. Objects cross between the
+# languages through `post` in embed.py: reticulate passes them by reference and converts plain
+# values.
 local(
   {
     # The version of a package, "" if it is not installed.
@@ -12,7 +13,7 @@ local(
     bind <- function(program) {
       tryCatch(
         {
-          if (!reticulate::py_available()) mend_libpython(program)
+          if (!reticulate::py_available()) fix_libpython(program)
           module <- function(convert) reticulate::import("py_layernorm.r.embed", convert = convert)
           the$post <- module(TRUE)$post
           the$as_is <- module(FALSE)$post
@@ -25,7 +26,7 @@ local(
 
     # reticulate takes the file that holds Python's functions for a library. When that is the
     # program itself, it can only load it by its full path, or when it is called "python".
-    mend_libpython <- function(program) {
+    fix_libpython <- function(program) {
       name <- "main_process_python_info"
       found <- utils::getFromNamespace(name, "reticulate")()
       if (identical(found$libpython, program)) {

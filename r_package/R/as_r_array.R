@@ -1,7 +1,7 @@
-#' Make an R array of a tensor
+#' Convert a tensor to an R array
 #'
-#' @param x A tensor with values, a NumPy array or a Keras variable, of any dtype; or an R array,
-#'   which is returned as it is.
+#' @param x A tensor with values, a NumPy array or a Keras variable, of any dtype; or an R vector or
+#'   array of numbers or logicals, which is returned unchanged.
 #'
 #' @return An array of the same shape; a plain vector of length 1 for a tensor of rank 0. Its type
 #'   depends on the dtype of `x`:
@@ -15,11 +15,11 @@
 #'   | complex64, complex128 | complex |
 #'
 #' @section Errors:
-#' Anything else is an error of class `layernorm_argument_error`; so is a symbolic tensor, which has
-#' no values.
+#' Anything else is an error of class `layernorm_argument_error`, including a symbolic tensor, which
+#' has no values.
 #'
-#' @references The conversion of NumPy arrays by [reticulate::py_to_r()], extended to dtypes that R
-#'   does not have.
+#' @references [reticulate::py_to_r()], which converts NumPy arrays; this function also handles
+#'   dtypes that R does not have.
 #' @export
 #' @examplesIf layernorm:::has_py_layernorm()
 #' keras <- reticulate::import("keras")
@@ -50,7 +50,7 @@ has_values <- function(x) {
     !reticulate::py_to_r(keras()$utils$is_keras_tensor(x))
 }
 
-#' A NumPy array of a dtype that R has
+#' Convert a tensor to a NumPy array of a dtype that R has
 #' @noRd
 to_numpy <- function(x) {
   array <- keras()$ops$convert_to_numpy(x)

@@ -11,8 +11,7 @@
 #' * [reticulate::use_python()] has no effect once Python has started, and any call into Python
 #'   starts it.
 #'
-#' It does not start Python in this session: it asks in processes of their own. It downloads
-#' nothing.
+#' It does not start Python in this session, and it downloads nothing.
 #'
 #' @return Invisibly, a list: `lines`, the text printed; `problems`, a character vector of the
 #'   commands that fix what is wrong, each named by the problem, empty if all is well; `python`, the
@@ -94,7 +93,7 @@ what_instead <- function(plan) {
   if (plan$started) {
     paste("has started", plan$path)
   } else if (plan$managed) {
-    "would make an environment of its own"
+    "would create an environment of its own"
   } else if (is.null(plan$path)) {
     "finds no Python"
   } else {
@@ -113,7 +112,7 @@ python_finding <- function(plan) {
     )
   } else if (plan$managed) {
     problem_finding(
-      plan, "none chosen: reticulate makes an environment of its own when Python starts",
+      plan, "none chosen: reticulate creates an environment of its own when Python starts",
       paste0(
         "no Python is chosen: reticulate would download ", requirement,
         ", which works only if a package index has it"
@@ -121,7 +120,7 @@ python_finding <- function(plan) {
     )
   } else if (is.null(plan$path)) {
     problem_finding(
-      plan, paste0("none that reticulate can use: ", plan$problem),
+      plan, paste0("reticulate finds none: ", plan$problem),
       "there is no Python that reticulate could start"
     )
   } else {
@@ -136,7 +135,7 @@ python_finding <- function(plan) {
   }
 }
 
-#' A finding about Python; a setting that is of no use is problem enough
+#' A finding about Python; an ignored setting is reported as the only problem
 #' @noRd
 problem_finding <- function(plan, value, problem) {
   if (!is.null(plan$ignored)) problem <- NULL
@@ -153,7 +152,7 @@ problem_with_start <- function(plan) {
     sprintf("reticulate cannot start %s: %s", plan$path, failure)
   } else if (plan$failed) {
     paste(
-      "a Python that use_python(), VIRTUAL_ENV or this folder chooses does not work; reticulate",
+      "the Python chosen by use_python(), VIRTUAL_ENV or this folder does not work; reticulate",
       "would start", plan$path
     )
   }
@@ -182,7 +181,7 @@ axis_findings <- function() {
       },
       note = if (loaded && is.null(base)) {
         paste(
-          "Write negative axes, or options(layernorm.axis_base = 0) once, or 1 to count as",
+          "Write negative axes, or set options(layernorm.axis_base = 0) once, or 1 to count as",
           "keras3 does."
         )
       }
@@ -209,7 +208,7 @@ render_problems <- function(problems) {
 
 #' The Python doctor's report
 #'
-#' @return A list: `lines`, and `problem`, a command named by what it is for, or `NULL`.
+#' @return A list: `lines`, and `problem`, a command named by the problem that it shows, or `NULL`.
 #' @noRd
 doctor_report <- function(plan) {
   command <- paste(plan$path, "-m py_layernorm --no-r")

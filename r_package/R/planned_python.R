@@ -1,9 +1,9 @@
-#' The Python that runs, or that reticulate would start, found out without starting it
+#' Find the Python that runs, or that reticulate would start, without starting it
 #'
-#' @return A list: `path`, `version` and `why` (strings, `NULL` if unknown), `started`, `managed`
-#'   (reticulate would make an environment of its own, and download for it), `problem` (what
-#'   reticulate says when it finds none), `failed` (whether it passed over a Python that it had been
-#'   told to take, or would take, because that one does not work).
+#' @return A list: `path`, `version` and `why` (strings, `NULL` if unknown); `started`; `managed`
+#'   (whether reticulate would create an environment of its own, and download packages for it);
+#'   `problem` (reticulate's message when it finds no Python); `failed` (whether it passed over a
+#'   Python because that one does not work).
 #' @noRd
 planned_python <- function() {
   plan <- list(started = reticulate::py_available(initialize = FALSE), managed = FALSE)
@@ -25,21 +25,21 @@ planned_python <- function() {
 #' What reticulate finds
 #'
 #' @return A list: `config`, reticulate's configuration, or `NULL` for an environment that it has
-#'   yet to make, or an error; and `failed`, see `planned_python()`.
+#'   yet to create, or an error; and `failed`, see `planned_python()`.
 #' @noRd
 discover <- function() {
   if (reticulate::py_available(initialize = FALSE)) {
     return(list(config = reticulate::py_config(), failed = FALSE))
   }
-  # reticulate prints why a Python does not work, and then tries the next. The module's name is
-  # what it is asked for by our first call, and it prefers a Python that has it.
+  # reticulate prints why a Python does not work, and then tries the next one. Our first call will
+  # import this module, and reticulate prefers a Python that has it.
   said <- utils::capture.output(
     config <- tryCatch(
       suppressWarnings(reticulate::py_discover_config("py_layernorm")), error = identity
     ),
     type = "message"
   )
-  # What reticulate returns for a Python that it cannot even ask, such as a shim of pyenv.
+  # What reticulate returns for a Python that it cannot query, such as a pyenv shim.
   if (inherits(config, "try-error")) config <- attr(config, "condition")
   if (is.null(config) && !may_make_one()) config <- simpleError("no Python was found")
   list(config = config, failed = any(grepl("^Error", said)))
@@ -64,7 +64,7 @@ has_module <- function(python) {
   identical(run_program(python, c("-c", code))$out, "True")
 }
 
-#' Why reticulate cannot start a Python, `NULL` if it can: tried in an R of its own
+#' Try to start a Python in a separate R process: why that fails, or `NULL`
 #' @noRd
 start_failure <- function(python) {
   code <- c(
@@ -74,14 +74,18 @@ start_failure <- function(python) {
   )
   old <- Sys.getenv("RETICULATE_PYTHON", NA)
   Sys.setenv(RETICULATE_PYTHON = python)
-  on.exit(if (is.na(old)) Sys.unsetenv("RETICULATE_PYTHON") else Sys.setenv(RETICULATE_PYTHON = old))
+  on.exit(
+    if (is.na(old)) Sys.unsetenv("RETICULATE_PYTHON") else Sys.setenv(RETICULATE_PYTHON = old)
+  )
   rscript <- file.path(R.home("bin"), "Rscript")
   run <- run_program(rscript, c("--vanilla", "-e", paste(code, collapse = "; ")))
   said <- utils::tail(run$out, 1)
-  if (identical(said, "TRUE")) NULL else if (length(said) > 0 && run$status == 0) said else run$error
+  if (!identical(said, "TRUE")) {
+    if (length(said) > 0 && run$status == 0) said else run$error
+  }
 }
 
-#' Run a program in a process of its own
+#' Run a program in a separate process
 #'
 #' @return A list: `out` (the lines of its standard output), `error` (the last line of its standard
 #'   error), `status` (an integer, `NA` if it could not be run).

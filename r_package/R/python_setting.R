@@ -1,6 +1,6 @@
-# What the settings that choose a Python come to, and the value to set in their place.
+# Settings that should choose a Python but do not, and the value to set instead.
 
-#' The environment variable that names a Python which reticulate does not take
+#' Find the environment variable that names a Python which reticulate does not use
 #'
 #' @return A list, `name`, `value` and `reason`; or `NULL`.
 #' @noRd
@@ -8,19 +8,29 @@ ignored_setting <- function(plan) {
   if (identical(plan$why, "the current process")) {
     return(NULL)
   }
-  # In this order reticulate looks at them; the last it reads only if nothing else chooses a Python.
-  for (name in c("RETICULATE_PYTHON", "RETICULATE_PYTHON_ENV", "RETICULATE_PYTHON_FALLBACK")) {
-    value <- Sys.getenv(name, unset = NA)
-    read <- name != "RETICULATE_PYTHON_FALLBACK" || plan$failed || grepl(name, plan$problem %or% "")
-    if (!is.na(value) && value != "managed" && read) {
-      return(if (!takes(plan, name, value)) {
-        list(name = name, value = value, reason = fault_of(value, plan$started))
-      })
-    }
+  name <- deciding_setting(plan)
+  if (!is.null(name) && !takes(plan, name, Sys.getenv(name))) {
+    value <- Sys.getenv(name)
+    list(name = name, value = value, reason = fault_of(value, plan$started))
   }
 }
 
-#' Whether the plan is due to this value of the variable
+#' The first environment variable that reticulate heeds, or `NULL`
+#' @noRd
+deciding_setting <- function(plan) {
+  # In this order. The last one counts only if nothing else chooses a Python.
+  names <- c("RETICULATE_PYTHON", "RETICULATE_PYTHON_ENV", "RETICULATE_PYTHON_FALLBACK")
+  fallback_failed <- plan$failed || grepl(names[3], plan$problem %or% "")
+  Find(
+    function(name) {
+      set <- !Sys.getenv(name, unset = "managed") == "managed"
+      set && (name != names[3] || fallback_failed)
+    },
+    names
+  )
+}
+
+#' Whether the plan follows from this value of the variable
 #' @noRd
 takes <- function(plan, name, value) {
   if (is.null(plan$path)) {
@@ -42,7 +52,7 @@ names_python <- function(value, python) {
   )
 }
 
-#' Why a value is of no use
+#' Why reticulate cannot use a value
 #' @noRd
 fault_of <- function(value, started) {
   if (!nzchar(value)) {
@@ -60,7 +70,7 @@ fault_of <- function(value, started) {
   } else if (!identical(run_program(value, c("-c", "print('a Python')"))$out, "a Python")) {
     "is not a Python that runs"
   } else if (started) {
-    "was not set before Python started"
+    "was set after Python had started"
   } else {
     "is not a Python that reticulate can use"
   }
@@ -74,9 +84,9 @@ python_in <- function(folder) {
 
 #' The Python to set
 #'
-#' @param named What the user has set. A virtual environment that it may mean comes first; after
-#'   these, any on the path. One that has the module is preferred.
-#' @param except A Python that does not do.
+#' @param named What the user has set. If it names a virtual environment, that one's Python comes
+#'   first, then those on the path. A Python that has the module is preferred.
+#' @param except A Python that must not be suggested.
 #' @noRd
 suggested_python <- function(named = "", except = NULL) {
   meant <- c(

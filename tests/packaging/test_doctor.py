@@ -111,7 +111,7 @@ TAKES = (
         ("PYTHON", "bin/talks", TAKES),
         ("PYTHON", "none", r"reticulate cannot start Python: .* \(none\) does not exist"),
         ("PYTHON", "", "reticulate cannot start Python: .* does not exist"),
-        ("PYTHON", "managed", "would not take .*, but make an environment"),
+        ("PYTHON", "managed", "would not take .*, but create an environment"),
         (
             "PYTHON",
             "bin/static",

@@ -32,9 +32,9 @@ test_that("an unnamed extra argument is an error that shows it", {
   )
 })
 
-# What came, and what the message advises, with `x` for the argument's name.
+# A value, and what the message about it advises, with `x` for the argument's name.
 advice <- list(
-  "as.matrix() of factors" = list(as.matrix(iris), "makes them of a data frame with a column that"),
+  "as.matrix() of factors" = list(as.matrix(iris), "makes of a data frame with a column that"),
   "numbers as characters" = list(matrix(c("1", "2")), "storage.mode(x) <- \"double\""),
   "a factor" = list(iris$Species, "model.matrix(~ x - 1)"),
   "a data frame" = list(iris[1:4], "Pass `as.matrix()` of it."),
@@ -44,9 +44,9 @@ advice <- list(
   "a difference of times" = list(Sys.time() - Sys.time(), "matrix(as.numeric(x))"),
   "a complex matrix" = list(matrix(1i), "Pass `Re(x)` and `Im(x)`, or `Mod(x)`."),
   "a list of vectors" = list(list(1:2, c(3, 4)), "`do.call(rbind, x)`"),
-  "a list of different lengths" = list(list(1, 2:3), "Make a matrix of it first"),
-  "an empty list" = list(list(), "Make a matrix of it first"),
-  "a function" = list(mean, "pass what it returns, so call it with `()`"),
+  "a list of different lengths" = list(list(1, 2:3), "Convert it to a matrix first"),
+  "an empty list" = list(list(), "Convert it to a matrix first"),
+  "a function" = list(mean, "call it with `()`, and pass what it returns"),
   "raw bytes" = list(matrix(as.raw(1)), "array(as.integer(x), dim(x))"),
   "64-bit integers" = list(
     structure(matrix(0), class = "integer64"), "array(as.double(x), dim(x))"
@@ -89,16 +89,16 @@ test_that("the advice fits the argument", {
   expect_argument_error(layer_layer_normalization("m"), "keras\\$Sequential\\(\\)")
   expect_argument_error(layer_layer_normalization("a.keras"), "a file: .*load_model\\(\\)")
   expect_argument_error(layer_norm("m"), "Pass a matrix, an array or a tensor")
-  expect_argument_error(layer_norm(iris$Length), "NULL is what `\\$` gives for a name that is not")
-  expect_argument_error(as_r_array(NULL), "NULL is what `\\$` gives")
+  expect_argument_error(layer_norm(iris$Length), "A name that does not exist gives NULL")
+  expect_argument_error(as_r_array(NULL), "exist gives NULL after `\\$`")
   expect_argument_error(as_r_array("a"), "Pass a tensor, or numbers")
-  expect_argument_error(accelerate(NULL), "NULL is what `\\$` gives")
+  expect_argument_error(accelerate(NULL), "exist gives NULL after `\\$`")
   expect_argument_error(accelerate("a.keras"), "a file: .*load_model\\(\\)")
-  expect_argument_error(restore(mean), "call it with `\\(\\)`")
+  expect_argument_error(restore(mean), "call it with `\\(\\)`, and")
   expect_argument_error(restore(matrix(1)), "a double matrix of dim 1 x 1>\nPass what `keras")
   expect_argument_error(compose_layer(NULL, mean), "pass what it returns")
   expect_argument_error(
-    layer_layer_normalization(gamma_initializer = function(n) n), "a function of \\(n\\) now"
+    layer_layer_normalization(gamma_initializer = function(n) n), "This is a function of \\(n\\)"
   )
 })
 

@@ -16,7 +16,7 @@ test_that("before Python has started it reports, and starts none", {
   expect_match(out, "reticulate +1[.]")
   expect_match(out, paste0("RETICULATE_PYTHON +", python))
   expect_match(out, "RETICULATE_PYTHON takes precedence over use_python()", fixed = TRUE)
-  expect_match(out, paste0("Python +", python, " \\(3[.][0-9]+\\), not started, chosen by RETICULATE_"))
+  expect_match(out, paste0("Python +", python, " \\(3[.][0-9]+\\), not started, chosen by RETIC"))
   expect_match(out, "py_layernorm +found\n")
   expect_match(out, "keras3 +not loaded\n")
   expect_match(out, "axis_base +not set; axes count from 0\n")
@@ -77,7 +77,7 @@ test_that("it works without any Python", {
   home <- withr::local_tempdir()
   env <- c(no_choice(home), RETICULATE_USE_MANAGED_VENV = "no")
   out <- sitrep(env, before = hide_programs())
-  expect_match(out, "Python +none that reticulate can use: no Python was found")
+  expect_match(out, "Python +reticulate finds none: no Python was found")
   expect_match(out, "RETICULATE_PYTHON +not set")
   expect_match(
     out,
@@ -89,10 +89,10 @@ test_that("it works without any Python", {
   )
 })
 
-test_that("an environment that reticulate would make is a problem, and is not made", {
+test_that("an environment that reticulate would create is a problem, and is not created", {
   home <- withr::local_tempdir()
   out <- sitrep(c(RETICULATE_PYTHON = "managed", HOME = home))
-  expect_match(out, "reticulate makes an environment of its own")
+  expect_match(out, "reticulate creates an environment of its own")
   expect_match(
     out, "- no Python is chosen: reticulate would download py-layernorm[tensorflow]", fixed = TRUE
   )
@@ -135,7 +135,7 @@ test_that("a module whose own report fails is a problem", {
 test_that("a module that does not work is a problem", {
   skip_if_no_py_layernorm()
   out <- sitrep(c(PY_LAYERNORM_THREADS = "-1"))
-  expect_match(out, "PROBLEM the module py_layernorm does not work in this Python; its report is be")
+  expect_match(out, "PROBLEM the module py_layernorm does not work in this Python; its report is")
   expect_match(out, "unset PY_LAYERNORM_THREADS")
 })
 
@@ -156,5 +156,6 @@ test_that("a Python that reticulate cannot start is a problem", {
   Sys.chmod(static, "755")
   out <- sitrep(c(RETICULATE_PYTHON = static), before = first_on_path(python))
   expect_match(out, sprintf("PROBLEM reticulate cannot start %s: Python shared lib", static))
-  expect_match(out, sprintf("-> Sys.setenv(RETICULATE_PYTHON = \"%s", dirname(python)), fixed = TRUE)
+  value <- sprintf("-> Sys.setenv(RETICULATE_PYTHON = \"%s", dirname(python))
+  expect_match(out, value, fixed = TRUE)
 })

@@ -1,8 +1,8 @@
-# Settings of which reticulate takes none, one a row: the variable, its value, why it is of no use.
+# Settings that reticulate cannot use, one per row: the variable, its value, and why.
 # FOLDER stands for a folder with the files that `local_pythons()` makes.
 useless <- list(
-  c("RETICULATE_PYTHON", "FOLDER/env", "is the folder of a virtual environment, not the Python in"),
-  c("RETICULATE_PYTHON", "FOLDER/env/", "is the folder of a virtual environment, not the Python in"),
+  c("RETICULATE_PYTHON", "FOLDER/env", "is the folder of a virtual environment, not the"),
+  c("RETICULATE_PYTHON", "FOLDER/env/", "is the folder of a virtual environment, not the"),
   c("RETICULATE_PYTHON", "FOLDER", "is a folder without a Python"),
   c("RETICULATE_PYTHON", "FOLDER/none", "does not exist"),
   c("RETICULATE_PYTHON", "FOLDER/dangling", "does not exist"),
@@ -16,7 +16,7 @@ useless <- list(
   c("RETICULATE_PYTHON_ENV", "no_such_environment", "does not exist"),
   c("RETICULATE_PYTHON_ENV", "FOLDER/broken", "is a folder without a Python"),
   c("RETICULATE_PYTHON_FALLBACK", "FOLDER/none", "does not exist"),
-  c("RETICULATE_PYTHON_FALLBACK", "FOLDER/env", "is the folder of a virtual environment, not the P")
+  c("RETICULATE_PYTHON_FALLBACK", "FOLDER/env", "is the folder of a virtual environment, not the")
 )
 
 local_pythons <- function(python, env = parent.frame()) {
@@ -53,10 +53,12 @@ show_setting <- c(
 
 setting_problem <- function(python, env, before = character()) {
   home <- withr::local_tempdir()
+  # nolint start: object_usage_linter.
   chosen <- replace(no_choice(home), names(env), env)
   run_r(
     c(first_on_path(python), before, show_setting), c(chosen, RETICULATE_USE_MANAGED_VENV = "no")
   )
+  # nolint end
 }
 
 for (row in useless) {
@@ -74,7 +76,7 @@ for (row in useless) {
   })
 }
 
-test_that("a setting that reticulate takes is no problem", {
+test_that("a setting that reticulate takes is not a problem", {
   skip_if_no_py_layernorm()
   python <- planned_python()$path
   folder <- local_pythons(python)
@@ -106,7 +108,7 @@ test_that("a setting made after Python has started has no effect", {
     sprintf("Sys.setenv(RETICULATE_PYTHON = '%s')", file.path(folder, "env", "bin", "python"))
   )
   out <- utils::tail(setting_problem(python, c(RETICULATE_PYTHON = python), before = late), 2)
-  expect_match(out[1], "was not set before Python started; it has started", fixed = TRUE)
+  expect_match(out[1], "was set after Python had started; it has started", fixed = TRUE)
   expect_match(out[2], "after restarting R", fixed = TRUE)
 })
 
@@ -122,7 +124,7 @@ test_that("a broken environment in the working directory is not silent", {
   )
   home <- withr::local_tempdir()
   out <- run_r(show, c(no_choice(home), RETICULATE_USE_MANAGED_VENV = "no"))
-  expect_match(out, "or this folder chooses does not work; reticulate would start")
+  expect_match(out, "or this folder does not work; reticulate would start")
 })
 
 test_that("without any better one the value to set is left to the user", {
