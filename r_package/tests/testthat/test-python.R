@@ -93,13 +93,14 @@ test_that("settings made after Python has started hold", {
       "said <- tryCatch(as.list(layer_norm(matrix(1:4, 2)))[[1]], error = conditionMessage)",
       "engines <- reticulate::import('py_layernorm.engines')",
       "cat('\\n', sub('\n.*', '', said), '\n', sep = '')",
-      "cat(engines$requested())"
+      "cat(engines$get_engine())"
     ))
   }
   expect_identical(utils::tail(run_with("ENGINE", "portable"), 1), "portable")
-  for (name in c("THREADS", "ISA")) {
+  for (setting in list(c("THREADS", "many"), c("THREADS", "4294967296"), c("ISA", "many"))) {
     expect_match(
-      run_with(name, "many"), sprintf("PY_LAYERNORM_%s must be .* Received: .*'many'", name),
+      run_with(setting[1], setting[2]),
+      sprintf("PY_LAYERNORM_%s must be .* Received: .*'%s'", setting[1], setting[2]),
       all = FALSE
     )
   }
