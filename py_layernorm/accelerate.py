@@ -7,8 +7,9 @@ from typing import Any
 
 import keras
 
-from py_layernorm import atomic, checks, keras_internals
+from py_layernorm import checks, keras_internals
 from py_layernorm.layer import LayerNormalization
+from py_layernorm.rollback import all_or_nothing
 
 KERAS_LAYER = keras.layers.LayerNormalization
 
@@ -211,8 +212,7 @@ def _change(
         raise TypeError(f"model must be a Keras model. {checks.received('model', model)}")
     layers = keras_internals.flatten_layers(model)
     reasons = {}
-    before = atomic.Memory(model)
-    try:
+    with all_or_nothing(model):
         for layer in layers:
             why = why_not(layer)
             if why is None:
@@ -224,9 +224,6 @@ def _change(
                 if isinstance(part, keras.Model):
                     keras_internals.forget_compiled_functions(part)
         return _report(verb, model, [(p, reasons[id(p)]) for p in layers if id(p) in reasons])
-    except BaseException:
-        before.restore()
-        raise
 
 
 def _report(verb: str, model: keras.Model, outcomes: list[tuple[Any, str | None]]) -> Report:

@@ -274,7 +274,7 @@ def test_the_bridge_hands_back_warnings():
     from py_layernorm.r import bridge
 
     model = make_model(compiled=True)
-    result, caught = bridge.call("layer_layer_normalization", object=model)
+    result, caught, _ = bridge.call("layer_layer_normalization", object=model)
     assert result is None  # R has the model already
     assert len(model.layers) == 2
     assert len(caught) == 1
