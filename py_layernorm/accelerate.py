@@ -1,6 +1,7 @@
 """`accelerate` and `restore`: an existing model's layer normalisations made ours, and back."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -142,12 +143,36 @@ def _refused(layer: keras.layers.Layer) -> str | None:
 def _wrong_order(layer: keras.layers.Layer) -> str | None:
     """Why the weights have other shapes in Keras's layer than in ours, or None.
 
-    Keras sorts the axes by the numbers as they are, and older versions, such as 3.5, not at all.
+    Keras up to 3.13 takes the axes in the order listed, up to 3.15 in the order of the numbers as
+    they are, later in the order of the input's axes, as ours does. The installed one is asked.
     """
-    axis = [layer.axis] if isinstance(layer.axis, int) else list(layer.axis)
-    if axis != sorted(axis) or min(axis) < 0 <= max(axis):
-        return f"Keras orders gamma and beta wrongly for axis={axis}"
+    axis = (layer.axis,) if isinstance(layer.axis, int) else tuple(layer.axis)
+    built_for = (layer.get_build_config() or {}).get("input_shape")
+    ranks: Iterable[int] = [len(built_for)] if built_for else _ranks_that_tell(axis)
+    if any(_order_in_keras(axis, rank) != sorted(a % rank for a in axis) for rank in ranks):
+        return f"Keras orders gamma and beta wrongly for axis={list(axis)}"
     return None
+
+
+def _ranks_that_tell(axis: tuple[int, ...]) -> Iterable[int]:
+    """The ranks between which the order of the axes may differ, for a layer of unknown rank."""
+    least = max(max(a + 1, -a) for a in axis)
+    ranks = range(least, 2 * least + 1)
+    return [rank for rank in ranks if len({a % rank for a in axis}) == len(axis)]
+
+
+@functools.cache
+def _order_in_keras(axis: tuple[int, ...], rank: int) -> list[int]:
+    """The axes that the weights of Keras's layer span, in their order."""
+    order: list[int] = []
+
+    class Probe(KERAS_LAYER):
+        def add_weight(self, *args: Any, shape: tuple[int, ...], **kwargs: Any) -> None:
+            order.extend(shape)
+
+    # Each axis is as long as its number says.
+    Probe(axis=list(axis), center=False, name="probe").build(tuple(range(rank)))
+    return order
 
 
 def _path(layer: keras.layers.Layer) -> str:

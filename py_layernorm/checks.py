@@ -171,7 +171,7 @@ def from_registry(get: Callable[[Any], Any], value: Any, name: str, optional: bo
             f"'{ {'initializer': 'ones', 'regularizer': 'l2', 'constraint': 'non_neg'}[kind] }', "
             f"or a callable{', or None' if optional else ''}. {received(name, value)}"
         )
-    if callable(value) and not comes_back(found):
+    if callable(value) and not comes_back(found, get):
         warnings.warn(
             f"{name} is a {type(value).__name__} that load_model() cannot bring back from a .keras "
             "file: a model that holds this layer can be saved as weights only, by save_weights(). "
@@ -191,8 +191,8 @@ def _levels_to_caller() -> int:
     return level + 1
 
 
-def comes_back(value: Any) -> bool:
-    """Whether Keras, asked to save `value`, a callable, loads the same again.
+def comes_back(value: Any, get: Callable[[Any], Any]) -> bool:
+    """Whether Keras, asked to save `value`, a callable, loads the same again, by `get`.
 
     It does write files with functions and objects that it does not know, and fails, or takes
     another of that name, when it loads them.
@@ -201,7 +201,7 @@ def comes_back(value: Any) -> bool:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Keras's own, about lambdas
             config = keras.saving.serialize_keras_object(value)
-        loaded = keras.saving.deserialize_keras_object(config)
+        loaded = get(config)
     except Exception:  # of whatever kind the object's own methods raise
         return False
     return loaded is value or (hasattr(value, "get_config") and type(loaded) is type(value))
