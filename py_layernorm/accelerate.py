@@ -166,7 +166,7 @@ def _order_in_keras(axis: tuple[int, ...], rank: int) -> list[int]:
     """The axes that the weights of Keras's layer span, in their order."""
     order: list[int] = []
 
-    class Probe(KERAS_LAYER):
+    class Probe(keras.layers.LayerNormalization):
         def add_weight(self, *args: Any, shape: tuple[int, ...], **kwargs: Any) -> None:
             order.extend(shape)
 

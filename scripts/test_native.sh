@@ -74,7 +74,7 @@ op() {
   # A copy of the op that asks for one mean too few.
   sed -i 's/= output(c, 1, TF_DOUBLE, rows, status)/= output(c, 1, TF_DOUBLE, {rows[0] - 1}, status)/' \
     "$native/op.cc"
-  # shellcheck disable=SC2086 # one word for each flag
+  # shellcheck disable=SC2086,SC2016 # one word for each flag; the loader knows $ORIGIN
   "${CXX:-c++}" -std=c++17 $sanitized -fPIC -shared -I "$native" "$native/op.cc" \
     -o "$native/libpy_layernorm_op.so" -L "$folder" -lpy_layernorm_kernel -L "$folder/stand-in" \
     -Wl,--no-as-needed -ltensorflow_framework -Wl,--unresolved-symbols=ignore-all '-Wl,-rpath,$ORIGIN'

@@ -6,7 +6,7 @@ import warnings
 import keras
 import numpy as np
 import pytest
-from keras_versions import in_order
+from keras_versions import KERAS, in_order
 
 from py_layernorm import LayerNormalization
 from py_layernorm.accelerate import KERAS_LAYER, accelerate, restore
@@ -226,6 +226,9 @@ def test_what_keras_takes_and_ours_does_not_is_left(argument, value, expected, t
     model = keras.Sequential([keras.Input((6,)), layer], name="m")
     before = model(X[0])
     report = accelerate(model)
+    if argument == "axis" and KERAS > (3, 15):  # where building the layer makes an int of it
+        assert report.changed == ["m/norm"]
+        return
     assert report.changed == []
     assert f"{argument} must be {expected}" in report.left["m/norm"]
     np.testing.assert_array_equal(model(X[0]), before)
