@@ -10,7 +10,8 @@ __version__ = "0.1.0"
 try:
     from py_layernorm.accelerate import accelerate, restore
     from py_layernorm.compose import compose_layer, layer_layer_normalization
-    from py_layernorm.engines import use_engine
+    from py_layernorm.engines import get_engine, use_engine
+    from py_layernorm.engines.threads import set_threads
     from py_layernorm.functional import layer_norm
     from py_layernorm.layer import LayerNormalization
 except Exception as _problem:
@@ -31,8 +32,10 @@ __all__ = [
     "LayerNormalization",
     "accelerate",
     "compose_layer",
+    "get_engine",
     "layer_layer_normalization",
     "layer_norm",
     "restore",
+    "set_threads",
     "use_engine",
 ]

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from py_layernorm import checks
-from py_layernorm.checks import Axis
+from py_layernorm.axes import Axis
 from py_layernorm.layer import LayerNormalization
 
 

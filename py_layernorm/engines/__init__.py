@@ -1,11 +1,12 @@
 """Which code computes layer normalisation: one choice, made here and nowhere else.
 
-An engine is a function `(x, gamma, beta, axes, param_axes, epsilon, dtype)` that returns `y`:
-`x` a tensor of a float dtype, `gamma` and `beta` None or tensors over `param_axes`, both tuples
-of axes counted from 0 in increasing order, `dtype` the name of `y`'s dtype.
+An engine is a function `(x, gamma, beta, axes, epsilon, dtype)` that returns `y`: `x` a tensor of
+a float dtype, `gamma` and `beta` None or tensors over `axes.spanned`, `axes` the `Axes` of `x`,
+`dtype` the name of `y`'s dtype.
 """
 
 import os
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -17,7 +18,7 @@ from py_layernorm.engines import portable
 NAMES = ("auto", "fused", "portable")
 ENVIRONMENT = "PY_LAYERNORM_ENGINE"
 
-_chosen: str | None = None  # what use_engine set; None leaves it to the environment
+_setting: str | None = None  # None until the environment has been read
 
 
 def _check(name: object, source: str) -> str:
@@ -30,16 +31,33 @@ def _check(name: object, source: str) -> str:
         if reason:
             raise RuntimeError(
                 f"{source} asks for the fused engine, which cannot serve here: {reason}. "
-                "Use 'auto' or 'portable'; `python -m py_layernorm` tells more."
+                "Use 'auto' or 'portable'; `python -m py_layernorm` says more."
             )
     return name
 
 
-def requested() -> str:
-    """The engine asked for, by `use_engine` or else by PY_LAYERNORM_ENGINE: "auto" by default."""
-    if _chosen is not None:
-        return _chosen
-    return _check(os.environ.get(ENVIRONMENT, "").strip() or "auto", ENVIRONMENT)
+def get_engine() -> str:
+    """The engine asked for: "auto", "fused" or "portable".
+
+    Raises:
+        ValueError, RuntimeError: if the environment variable PY_LAYERNORM_ENGINE, which sets the
+            initial engine, holds another name, or one that cannot serve.
+
+    Example:
+
+    >>> import py_layernorm
+    >>> py_layernorm.get_engine()
+    'auto'
+    """
+    global _setting
+    if _setting is None:
+        _setting = _check(os.environ.get(ENVIRONMENT, "").strip() or "auto", ENVIRONMENT)
+    return _setting
+
+
+def _set(name: str) -> None:
+    global _setting, _short_way
+    _setting, _short_way = name, _find_short_way
 
 
 def fused_unavailable() -> str | None:
@@ -52,8 +70,8 @@ def fused_unavailable() -> str | None:
 
 
 def layer_norm(x: Any, *arguments: Any) -> Any:
-    """The engine that serves this call."""
-    name = requested()
+    """Layer normalisation by the engine that serves this call."""
+    name = get_engine()
     if name == "portable" or fused_unavailable():
         return portable.layer_norm(x, *arguments)
     from py_layernorm.engines import tensorflow
@@ -63,24 +81,39 @@ def layer_norm(x: Any, *arguments: Any) -> Any:
         return tensorflow.layer_norm(x, *arguments)
     if name == "fused":
         raise RuntimeError(
-            f"use_engine('fused') holds, and the fused engine cannot serve here: {reason}. "
+            f"use_engine('fused') is set, and the fused engine cannot serve here: {reason}. "
             "Use 'auto', which takes the portable engine for such calls."
         )
     return portable.layer_norm(x, *arguments)
 
 
 def eager(layer: Any, x: Any) -> Any:
-    """`layer(x)` by the shortest way, or None where Keras's own `__call__` has work to do."""
-    if requested() == "portable" or fused_unavailable():
-        return None
-    from py_layernorm.engines import tensorflow
+    """`layer(x)` past Keras's bookkeeping; None where Keras has work to do."""
+    return _short_way(layer, x)
 
-    return tensorflow.eager(layer, x)
+
+def _find_short_way(layer: Any, x: Any) -> Any:
+    """Decide once for each setting whether there is a short way, and take it."""
+    global _short_way
+    if get_engine() == "portable" or fused_unavailable():
+        _short_way = _no_short_way
+    else:
+        from py_layernorm.engines import tensorflow
+
+        _short_way = tensorflow.eager
+    return _short_way(layer, x)
+
+
+def _no_short_way(layer: Any, x: Any) -> None:
+    return None
+
+
+_short_way: Callable[[Any, Any], Any] = _find_short_way
 
 
 def describe() -> tuple[str, str]:
     """The engine's name and why it was taken, for the doctor."""
-    name = requested()
+    name = get_engine()
     reason = fused_unavailable()
     if name == "portable":
         return name, "asked for"
@@ -90,12 +123,13 @@ def describe() -> tuple[str, str]:
 class use_engine:
     """Set which engine computes; as a context manager, set it for the block.
 
-    Holds for the whole process, all threads included, from the call on. A `tf.function` that was
-    traced before keeps the engine that it was traced with.
+    Applies to the whole process, all threads included. A `tf.function` that was traced before
+    keeps the engine that it was traced with. After a block, whatever was set when the block was
+    entered is set again; `with use_engine(name):` counts as entering it.
 
     Args:
-        name: "auto" (the fused op where it can serve, the portable ops elsewhere), "fused" or
-            "portable". The environment variable PY_LAYERNORM_ENGINE sets what holds at first.
+        name: "auto" (the fused op where it can serve, standard ops elsewhere), "fused" or
+            "portable". The environment variable PY_LAYERNORM_ENGINE sets the initial engine.
 
     Raises:
         ValueError: if `name` is none of the three.
@@ -108,24 +142,28 @@ class use_engine:
     >>> setting.previous
     'auto'
     >>> with py_layernorm.use_engine("auto"):
-    ...     pass  # computes with the automatic choice; then "portable" holds again
+    ...     pass  # computes with the automatic choice; then "portable" is set again
     >>> py_layernorm.use_engine("auto")
     use_engine('auto')
     """
 
+    _latest: "use_engine | None" = None  # what set the current engine, unless a block has ended
+
     def __init__(self, name: str) -> None:
-        global _chosen
         self.name = _check(name, "name")
-        self._before = _chosen
-        self.previous = requested()
-        _chosen = self.name
+        self.previous = get_engine()
+        self._entered: list[str] = []  # what to return to; blocks of one object may be nested
+        _set(self.name)
+        use_engine._latest = self
 
     def __repr__(self) -> str:
         return f"use_engine({self.name!r})"
 
     def __enter__(self) -> "use_engine":
-        global _chosen
-        _chosen = self.name
+        first = use_engine._latest is self and not self._entered
+        self._entered.append(self.previous if first else get_engine())
+        _set(self.name)
+        use_engine._latest = self
         return self
 
     def __exit__(
@@ -134,5 +172,5 @@ class use_engine:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        global _chosen
-        _chosen = self._before
+        _set(self._entered.pop())
+        use_engine._latest = None

@@ -12,10 +12,10 @@ from py_layernorm.engines import kernel
 
 def test_the_setter_and_the_block():
     setting = use_engine("portable")
-    assert (setting.previous, engines.requested()) == ("auto", "portable")
+    assert (setting.previous, engines.get_engine()) == ("auto", "portable")
     with use_engine("auto") as inner:
-        assert (inner.previous, engines.requested()) == ("portable", "auto")
-    assert engines.requested() == "portable"
+        assert (inner.previous, engines.get_engine()) == ("portable", "auto")
+    assert engines.get_engine() == "portable"
     assert repr(setting) == "use_engine('portable')"
 
 
@@ -23,22 +23,22 @@ def test_a_setting_that_is_entered_later_holds_from_then_on():
     setting = use_engine("portable")
     use_engine("auto")
     with setting:
-        assert engines.requested() == "portable"
-    assert engines.requested() == "auto"
+        assert engines.get_engine() == "portable"
+    assert engines.get_engine() == "auto"
 
 
 def test_the_block_ends_by_an_error_too():
     with pytest.raises(KeyError), use_engine("portable"):
         raise KeyError
-    assert engines.requested() == "auto"
+    assert engines.get_engine() == "auto"
 
 
 def test_the_environment_holds_until_use_engine_is_called():
     code = (
         "from py_layernorm import engines, use_engine\n"
-        "print(engines.requested())\n"
+        "print(engines.get_engine())\n"
         "use_engine('auto')\n"
-        "print(engines.requested())"
+        "print(engines.get_engine())"
     )
     done = run(code, "portable")
     assert done.stdout.split() == ["portable", "auto"], done.stderr
@@ -88,5 +88,5 @@ def test_fused_says_why_it_cannot_serve(monkeypatch):
     monkeypatch.setattr(engines, "fused_unavailable", lambda: "there is no native library")
     with pytest.raises(RuntimeError, match=r"fused engine.*there is no native library"):
         use_engine("fused")
-    assert engines.requested() == "auto"
+    assert engines.get_engine() == "auto"
     assert engines.describe() == ("portable", "there is no native library")

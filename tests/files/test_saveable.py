@@ -1,4 +1,4 @@
-"""A function that no file can bring back is told of when the layer is made, not at load."""
+"""A function that no file can restore is reported when the layer is made, not at load."""
 
 import functools
 import warnings
@@ -69,7 +69,7 @@ def model_with(argument, value):
 @pytest.mark.parametrize("make", [LAYER, HELPER], ids=["layer", "helper"])
 @pytest.mark.parametrize(("argument", "value"), LOST)
 def test_a_warning_names_the_argument_and_the_line(make, argument, value):
-    with pytest.warns(UserWarning, match=f"^{argument} is a .*weights only.*register") as caught:
+    with pytest.warns(UserWarning, match=f"^{argument} is a .*restore.*register") as caught:
         make(**{argument: value})
     assert len(caught) == 1
     assert caught[0].filename == __file__
