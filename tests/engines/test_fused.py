@@ -156,7 +156,7 @@ def test_exported_models_hold_no_op_of_ours(tmp_path):
     model = keras.Sequential([keras.Input((5,))])
     py_layernorm.layer_layer_normalization(model)
     assert "PyLayernorm" in ops_of(model, tf.constant(X))
-    model.export(tmp_path / "exported", verbose=False)
+    model.export(tmp_path / "exported")
     assert b"PyLayernorm" not in (tmp_path / "exported" / "saved_model.pb").read_bytes()
     assert "PyLayernorm" in ops_of(model, tf.constant(X))
 
