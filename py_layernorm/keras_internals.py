@@ -224,11 +224,16 @@ def eager_op_maker() -> Callable[..., Callable[[Any], Any]] | None:
         return None
 
     def make(
-        op: str, dtype: Any, weights: list[Any], attributes: dict[int, tuple[Any, ...] | None]
+        op: str,
+        dtype: Any,
+        weights: list[Any],
+        attributes: dict[int, tuple[Any, ...] | None],
+        for_gradient: tuple[Any, ...] = (),
     ) -> Callable[[Any], Any]:
         """How to call an op that takes a tensor of `dtype` and the values of `weights`.
 
-        `attributes` holds the op's for each rank of the input, names and values in turn.
+        `attributes` holds the op's for each rank of the input, names and values in turn;
+        `for_gradient` are those that its gradient needs besides.
         """
         types = [tf.as_dtype(weight.dtype).as_datatype_enum for weight in weights]
 
@@ -254,7 +259,9 @@ def eager_op_maker() -> Callable[..., Callable[[Any], Any]] | None:
                 return None
             values = [weight._value for weight in weights]
             try:
-                if weights and no_tape():  # a tape has to see which variables are read
+                if not no_tape():  # which has to see which variables are read
+                    return run(now, op, None, x, values, *known, *for_gradient)[0]
+                if weights:
                     handles = [value.handle for value in values]
                     values = run(now, "_ReadVariablesOp", None, handles, "dtypes", types)
                 return run(now, op, None, x, values, *known)[0]

@@ -126,7 +126,7 @@ def short_way(layer: Any) -> Callable[[Any], Any] | None:
         return None
     _follow_threads()
     attributes: dict[int, tuple[Any, ...] | None] = {}
-    op = make("PyLayernorm", tf.as_dtype(layer.compute_dtype), weights, attributes)
+    op = make("PyLayernorm", tf.as_dtype(layer.compute_dtype), weights, attributes, ("S", 1))
 
     def short(x: Any) -> Any:
         y = op(x)
@@ -150,18 +150,16 @@ def _attributes_for(layer: Any, shape: Any, weighted: bool) -> tuple[Any, ...] |
         return None
     if not axes.contiguous or (weighted and not axes.aligned):
         return None
-    scale, center = layer.gamma is not None, layer.beta is not None
-    attributes = _attributes(scale, center, axes.begin, axes.end, layer.epsilon)
+    attributes = _attributes(layer.gamma is not None, axes.begin, axes.end, layer.epsilon)
     return tuple(itertools.chain(*attributes.items()))
 
 
 @functools.lru_cache
-def _attributes(scale: bool, center: bool, begin: int, end: int, epsilon: float) -> dict[str, Any]:
+def _attributes(scale: bool, begin: int, end: int, epsilon: float) -> dict[str, Any]:
     """The op's attributes. Its float attributes are single precision: epsilon goes as 64 bits."""
     (bits,) = struct.unpack("<q", struct.pack("<d", epsilon))
     return {
         "scale": scale,
-        "center": center,
         "axis_begin": begin,
         "axis_end": end,
         "epsilon_bits": bits,
@@ -174,21 +172,21 @@ def _op(x: Any, gamma: Any, beta: Any, begin: int, end: int, epsilon: float) -> 
     params = [] if gamma is None else [gamma]
     if beta is not None:
         params.append(beta)
-    attributes = _attributes(gamma is not None, beta is not None, begin, end, epsilon)
-    return load().py_layernorm(x=x, params=params, **attributes)[0]
+    attributes = _attributes(gamma is not None, begin, end, epsilon)
+    return load().py_layernorm(x=x, params=params, S=1, **attributes).y
 
 
 @tf.RegisterGradient("PyLayernorm")
 def _gradient(op: Any, dy: Any, *_: Any) -> list[Any]:
-    """dx, dgamma, dbeta by the native op. Nothing but the op's own gradient uses mean and rstd."""
-    scale, center = op.get_attr("scale"), op.get_attr("center")
+    """dx, dgamma, dbeta by the native op. Nothing but the op's own gradient uses stats."""
+    scale = op.get_attr("scale")
+    center = len(op.inputs) > 1 + scale
     x = op.inputs[0]
     dx, dgamma, dbeta = load().py_layernorm_grad(
         dy=dy,
         x=x,
         gamma=[op.inputs[1]] if scale else [],
-        mean=op.outputs[1],
-        rstd=op.outputs[2],
+        stats=op.outputs[1],
         G=tf.float64 if x.dtype == tf.float64 else tf.float32,
         scale=scale,
         center=center,
@@ -206,38 +204,46 @@ GEOMETRY = ("axis_begin", "axis_end", "epsilon_bits")
 def _second_gradient(op: Any, ddx: Any, ddgamma: Any, ddbeta: Any) -> list[Any]:
     """The gradient of the gradient, in stock ops, whose own gradients TensorFlow knows.
 
-    Mean and rstd are functions of x here, so nothing flows to the inputs that hold them.
+    With h = (x - mean) * rstd and the means taken over a row, dx is project(dy * gamma), where
+
+        project(g) = rstd * (g - mean(g) - h * mean(g * h))
+
+    is both the gradient of h and its own transpose. A tape would not do here: where TensorFlow
+    builds the forward mode of a function, it calls this while tapes do not record. Mean and rstd
+    are functions of x here, so nothing flows to the input that holds them.
     """
-    dy, x, *gamma = op.inputs[: 2 + int(op.get_attr("scale"))]
+    scale, center = op.get_attr("scale"), op.get_attr("center")
     first, last, bits = (op.get_attr(name) for name in GEOMETRY)
     (epsilon,) = struct.unpack("<d", struct.pack("<q", bits))
-    sources = [dy, x, *gamma]
-    with tf.GradientTape() as tape:
-        tape.watch(sources)
-        outputs = _stock_gradient(dy, x, gamma[0] if gamma else None, first, last, epsilon)
-    pairs = [(o, d) for o, d in zip(outputs, (ddx, ddgamma, ddbeta), strict=True) if o is not None]
-    if not op.get_attr("center"):
-        pairs = [p for p in pairs if p[0] is not outputs[2]]
-    came = tape.gradient([o for o, _ in pairs], sources, output_gradients=[d for _, d in pairs])
-    return [*came, None, None]
-
-
-def _stock_gradient(
-    dy: Any, x: Any, gamma: Any, first: int, last: int, epsilon: float
-) -> tuple[Any, Any, Any]:
-    """dx, dgamma (None without gamma) and dbeta, by the formula, in at least float32."""
+    x = op.inputs[1]
     wide = tf.float64 if x.dtype == tf.float64 else tf.float32
-    axes = list(range(first, last))
+    axes = tuple(range(first, last))
     others = [a for a in range(len(x.shape)) if a not in axes]
-    g = dy = tf.cast(dy, wide)
-    d = tf.cast(x, wide)
+
+    def mean(t: Any) -> Any:
+        return tf.reduce_mean(t, axes, keepdims=True)
+
+    dy, d, ddx = (tf.cast(t, wide) for t in (op.inputs[0], x, ddx))
     for _ in range(2):  # twice, for the digits of rows at an offset
-        d = d - tf.reduce_mean(d, axes, keepdims=True)
-    rstd = tf.math.rsqrt(tf.reduce_mean(tf.square(d), axes, keepdims=True) + epsilon)
-    normed = d * rstd
-    if gamma is not None:
-        g = dy * portable.spread(gamma, tuple(axes), dy)
-    inner = g - normed * tf.reduce_mean(g * normed, axes, keepdims=True)
-    dx = rstd * (inner - tf.reduce_mean(g, axes, keepdims=True))
-    dgamma = None if gamma is None else tf.reduce_sum(dy * normed, others)
-    return tf.cast(dx, x.dtype), dgamma, tf.reduce_sum(dy, others)
+        d = d - mean(d)
+    rstd = tf.math.rsqrt(mean(tf.square(d)) + epsilon)
+    h = d * rstd
+
+    def project(t: Any) -> Any:
+        return rstd * (t - mean(t) - h * mean(t * h))
+
+    projected = project(ddx)
+    gamma = portable.spread(op.inputs[2], axes, dy) if scale else 1
+    g = dy * gamma
+    to_dy = projected * gamma
+    to_h = -rstd * (ddx * mean(g * h) + g * mean(ddx * h))
+    if scale:
+        ddgamma = portable.spread(ddgamma, axes, dy)
+        to_dy += ddgamma * h
+        to_h += ddgamma * dy
+    if center:
+        to_dy += portable.spread(ddbeta, axes, dy)
+    through_rstd = mean(ddx * g) - mean(ddx) * mean(g) - mean(ddx * h) * mean(g * h)
+    to_x = project(to_h) - tf.square(rstd) * h * through_rstd
+    to_gamma = [tf.reduce_sum(dy * projected, others)] if scale else []
+    return [tf.cast(to_dy, x.dtype), tf.cast(to_x, x.dtype), *to_gamma, None]

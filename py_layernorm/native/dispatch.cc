@@ -75,7 +75,14 @@ int py_layernorm_forward(int dtype, int64_t outer, int64_t n, int64_t inner, con
                          double* rstd) {
   if (!valid(dtype, outer, n, inner)) return PY_LAYERNORM_INVALID;
   if (outer == 0 || n == 0 || inner == 0) return PY_LAYERNORM_OK;
-  if (!x || !y || !mean || !rstd) return PY_LAYERNORM_INVALID;
+  if (!x || !y || !mean != !rstd) return PY_LAYERNORM_INVALID;
+  if (!mean) {  // the passes keep them between their steps
+    const int64_t rows = outer * inner;
+    const Scratch statistics(2 * rows);
+    if (!statistics.get()) return PY_LAYERNORM_NO_MEMORY;
+    return py_layernorm_forward(dtype, outer, n, inner, x, gamma, beta, epsilon, y, statistics.get(),
+                                statistics.get() + rows);
+  }
   Forward f = {};
   f.dtype = static_cast<PyLayernormDtype>(dtype);
   f.outer = outer;

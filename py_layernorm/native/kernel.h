@@ -36,7 +36,8 @@ enum PyLayernormStatus {
 //
 //   x, y         [outer, n, inner]; y may be x, otherwise they must not overlap
 //   gamma, beta  [n], or null
-//   mean, rstd   [outer * inner], always double, so that the backward pass loses no digits
+//   mean, rstd   [outer * inner], always double, so that the backward pass loses no digits; or both
+//                null if not wanted
 //
 // Empty input (any size 0) writes nothing.
 PY_LAYERNORM_API int py_layernorm_forward(int dtype, int64_t outer, int64_t n, int64_t inner,

@@ -16,12 +16,12 @@ X = RANDOM.normal(size=(6, 5)).astype("float32")
 GAMMA, BETA = RANDOM.normal(size=(2, 5)).astype("float32")
 
 
-def call(x=X, params=(GAMMA, BETA), scale=True, center=True, begin=1, end=2, bits=0):
+def call(x=X, params=(GAMMA, BETA), scale=True, begin=1, end=2, bits=0, stats=1):
     return tensorflow.load().py_layernorm(
         x=tf.constant(x),
         params=list(map(tf.constant, params)),
+        S=stats,
         scale=scale,
-        center=center,
         axis_begin=begin,
         axis_end=end,
         epsilon_bits=bits,
@@ -36,10 +36,12 @@ WRONG = [
     {"params": (GAMMA, BETA[:4])},
     {"params": (np.ones((5, 2), "float32"), BETA)},
     {"params": (np.float32(1), BETA)},
-    {"params": (GAMMA,)},
+    {"stats": 2},
+    {"stats": -1},
     {"params": ()},
     {"params": (GAMMA, BETA, BETA)},
     {"params": (GAMMA, BETA), "scale": False},
+    {"params": (GAMMA, BETA), "scale": False, "stats": 0},
     {"params": (GAMMA.astype("float64"), BETA.astype("float64"))},
     {"x": X.astype("float64")},
     {"x": np.float32(1.0)},
@@ -62,15 +64,31 @@ def test_the_op_refuses_what_does_not_fit(wrong):
 
 def test_lengths_whose_product_no_tensor_can_have_are_refused():
     """Beside a length of 0 they are a tensor like any other; its dbeta could not be."""
-    none = tf.zeros((0,), tf.float64)
+    none = tf.zeros((2, 0), tf.float64)
     for length in (2**40, 2**30):  # the product of two is beyond 64 bits, and within them
         x = tf.zeros((0, length, length))
         with pytest.raises(tf.errors.InvalidArgumentError, match="at most"):
-            call_gradient(dy=x, x=x, gamma=[], mean=none, rstd=none, scale=False, axis_end=3)
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"at most 2\^59 rows"):
-        call(tf.zeros((2**31, 2**31, 0)), (), False, False, begin=2, end=3)
+            call_gradient(dy=x, x=x, gamma=[], stats=none, scale=False, axis_end=3)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"at most 2\^58 rows"):
+        call(tf.zeros((2**29, 2**30, 0)), (), False, begin=2, end=3)
     with pytest.raises(tf.errors.ResourceExhaustedError):
-        call(tf.zeros((2**40, 0)), (), False, False)
+        call(tf.zeros((2**40, 0)), (), False)
+
+
+@pytest.mark.parametrize("n", [5, 0])
+def test_statistics_are_an_output_only_where_they_are_asked_for(n):
+    x, params = X[:, :n], (GAMMA[:n], BETA[:n])
+    y, (stats,) = call(x, params)
+    alone, nothing = call(x, params, stats=0)
+    assert not nothing
+    np.testing.assert_array_equal(y, alone)
+    assert stats.shape == (2, 6)
+
+
+@pytest.mark.parametrize("scale", [True, False])
+def test_one_weight_is_gamma_or_beta(scale):
+    y, plain = call(params=(GAMMA,), scale=scale).y, call(params=(), scale=False).y
+    np.testing.assert_array_equal(y, plain * GAMMA if scale else plain + GAMMA)
 
 
 def call_gradient(**wrong):
@@ -78,8 +96,7 @@ def call_gradient(**wrong):
         "dy": X,
         "x": X,
         "gamma": [GAMMA],
-        "mean": np.zeros(6),
-        "rstd": np.ones(6),
+        "stats": np.ones((2, 6)),
         "scale": True,
         "center": True,
         "axis_begin": 1,
@@ -88,7 +105,7 @@ def call_gradient(**wrong):
         "G": tf.float32,
         **wrong,
     }
-    for name in ("dy", "x", "mean", "rstd"):  # an array would be given the dtype that is due
+    for name in ("dy", "x", "stats"):  # an array would be given the dtype that is due
         arguments[name] = tf.constant(arguments[name])
     arguments["gamma"] = list(map(tf.constant, arguments["gamma"]))
     return tensorflow.load().py_layernorm_grad(**arguments)
@@ -103,12 +120,14 @@ WRONG_GRADIENT = [
     {"gamma": [GAMMA.astype("float64")]},
     {"dy": X.astype("float64")},
     {"x": X.astype("float16")},
-    {"mean": np.zeros(6, "float32")},
+    {"stats": np.ones((2, 6), "float32")},
     {"x": np.float32(1.0), "dy": np.float32(1.0)},
     {"G": tf.float64},
-    {"mean": np.zeros(5)},
-    {"rstd": np.ones(7)},
-    {"mean": np.zeros((6, 1))},
+    {"stats": np.ones((2, 5))},
+    {"stats": np.ones((2, 7))},
+    {"stats": np.ones((1, 6))},
+    {"stats": np.ones((6, 2))},
+    {"stats": np.ones(12)},
     {"epsilon_bits": NEGATIVE},
     {"epsilon_bits": NAN},
     {"axis_begin": 0, "axis_end": 1},

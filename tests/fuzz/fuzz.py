@@ -108,11 +108,11 @@ def op_arguments(source):
     end = begin + source.integer(-1, 3)
     dtype = source.one_of(DTYPES[:4])
     weight = "float64" if dtype == "float64" else "float32"
-    scale, center = source.flag(), source.flag()
+    scale = source.flag()
     if source.integer(0, 9) == 0:
         begin, end = source.integer(-(2**63), 2**63 - 1), source.integer(-(2**63), 2**63 - 1)
     inside = shape[begin:end] if 0 <= begin <= end else []
-    rows = [int(np.prod(shape[: max(begin, 0)] + shape[max(end, 0) :]))]
+    rows = int(np.prod(shape[: max(begin, 0)] + shape[max(end, 0) :]))
     epsilon = source.one_of((1e-3, 0.0, 1e-14, -1.0, float("nan"), float("inf"), -0.0))
 
     def bent(right):
@@ -129,7 +129,6 @@ def op_arguments(source):
 
     geometry = {
         "scale": scale,
-        "center": center,
         "axis_begin": begin,
         "axis_end": end,
         "epsilon_bits": int(np.array(epsilon).view("int64")),
@@ -148,22 +147,23 @@ def op(source):
 
     from py_layernorm.engines import tensorflow
 
-    shape, dtype, weight, inside, _, _, of, params, geometry, in_order = op_arguments(source)
+    shape, dtype, weight, inside, rows, _, of, params, geometry, in_order = op_arguments(source)
     x = source.array(of(dtype), shape)
-    weights = params(geometry["scale"] + geometry["center"])
+    weights = params(geometry["scale"] + source.flag())
+    wanted = source.one_of((0, 1, 1, 2))
     weight = "float64" if x.dtype == "float64" else "float32"
-    in_order &= len(weights) == geometry["scale"] + geometry["center"]
+    in_order &= len(weights) - geometry["scale"] in (0, 1) and wanted < 2
     in_order &= all(fits(w, weight, inside) for w in weights)
     try:
-        y, mean, rstd = tensorflow.load().py_layernorm(
-            x=tf.constant(x), params=list(map(tf.constant, weights)), **geometry
+        y, stats = tensorflow.load().py_layernorm(
+            x=tf.constant(x), params=list(map(tf.constant, weights)), S=wanted, **geometry
         )
     except (tf.errors.InvalidArgumentError, TypeError) as error:
         expect(not in_order, f"refused what is in order: {geometry}: {error}")
         return
     assert in_order, f"took what is out of order: {geometry}"
     assert list(y.shape) == shape
-    assert mean.shape == rstd.shape
+    assert [list(s.shape) for s in stats] == wanted * [[2, rows]]
 
 
 def gradient_op(source):
@@ -176,19 +176,20 @@ def gradient_op(source):
     x = source.array(dtype, shape)
     dy = source.array(of(dtype), bent(shape))
     gamma = params(int(source.flag()))
-    statistics = [source.array("float64", bent(rows)) for _ in range(2)]
+    stats = source.array("float64", bent([2, rows]))
+    center = source.flag()
     weight = "float64" if dtype == "float64" else "float32"
     due = of(weight)
     in_order &= fits(dy, dtype, shape) and len(gamma) <= 1
     in_order &= all(fits(g, weight, inside) for g in gamma) and due == weight
-    in_order &= all(list(s.shape) == rows for s in statistics)
+    in_order &= list(stats.shape) == [2, rows]
     try:
         dx, dgamma, dbeta = tensorflow.load().py_layernorm_grad(
             dy=tf.constant(dy),
             x=tf.constant(x),
             gamma=list(map(tf.constant, gamma)),
-            mean=tf.constant(statistics[0]),
-            rstd=tf.constant(statistics[1]),
+            stats=tf.constant(stats),
+            center=center,
             G=due,
             **geometry,
         )
@@ -198,7 +199,7 @@ def gradient_op(source):
     assert in_order, f"took what is out of order: {geometry}"
     assert list(dx.shape) == shape
     assert list(dgamma.shape) == (inside if geometry["scale"] else [0])
-    assert list(dbeta.shape) == (inside if geometry["center"] else [0])
+    assert list(dbeta.shape) == (inside if center else [0])
 
 
 # Inputs long enough for a whole call from the start.

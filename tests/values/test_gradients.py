@@ -210,6 +210,51 @@ def test_within(function, dtype, graph, engine):
         agree(came, value, dtype)
 
 
+def called(x, gamma):
+    return tf.function(py_layernorm.layer_norm)(x, gamma)
+
+
+def nested(x, gamma):
+    return tf.function(tf.function(py_layernorm.layer_norm))(x, gamma)
+
+
+def with_own_gradient(x, gamma):
+    @tf.custom_gradient
+    def doubled(y):
+        return 2 * y, lambda dy: 2 * dy
+
+    return tf.function(lambda x: doubled(py_layernorm.layer_norm(x, gamma)) / 2)(x)
+
+
+AROUND = [called, nested, with_own_gradient]
+
+
+@pytest.mark.parametrize("function", AROUND, ids=lambda function: function.__name__)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_around_a_function(function, dtype, engine):
+    """Forward mode, forward over reverse and reverse over reverse, asked for from outside it."""
+    x, gamma, _, dy, v = arrays(Case((6, 5)), dtype)
+    values = [a.astype(np.longdouble) for a in (x, dy, gamma)]
+    x, gamma, dy, v = map(tf.constant, (x, gamma, dy, v))
+
+    def dx():
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = function(x, gamma)
+        return tape.gradient(y, x, output_gradients=dy)
+
+    with tf.autodiff.ForwardAccumulator(x, v) as accumulator:
+        y, first = function(x, gamma), dx()
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        total = tf.reduce_sum(dx() * v)
+    wanted = difference(lambda x: reference.layer_norm(x, values[2]), values[0], v)
+    agree(accumulator.jvp(y), wanted, dtype)
+    wanted = difference(lambda x: reference.gradients(x, *values[1:])[0], values[0], v)
+    agree(accumulator.jvp(first), wanted, dtype)
+    agree(tape.gradient(total, x), wanted, dtype)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_in_a_dataset(dtype, engine):
     x = arrays(Case((6, 5)), dtype)[0]

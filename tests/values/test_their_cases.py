@@ -69,15 +69,19 @@ def test_onnx_mean_and_inverse_deviation(case):
     from py_layernorm.engines import tensorflow
 
     _, axis, epsilon, (x, _, _), (_, mean, rstd) = case
-    came = tensorflow.load().py_layernorm(
-        x=tf.constant(x),
-        params=[],
-        scale=False,
-        center=False,
-        axis_begin=axis % x.ndim,
-        axis_end=x.ndim,
-        epsilon_bits=int(np.float64(epsilon).view("int64")),
-    )[1:]
+    (came,) = (
+        tensorflow.load()
+        .py_layernorm(
+            x=tf.constant(x),
+            params=[],
+            S=1,
+            scale=False,
+            axis_begin=axis % x.ndim,
+            axis_end=x.ndim,
+            epsilon_bits=int(np.float64(epsilon).view("int64")),
+        )
+        .stats
+    )
     for value, wanted in zip(came, (mean, rstd), strict=True):
         np.testing.assert_allclose(value, wanted.ravel(), rtol=1e-5, atol=1e-6)
 

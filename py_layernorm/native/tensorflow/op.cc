@@ -1,15 +1,20 @@
 // Registers the kernel with TensorFlow as two ops, through the C API only. Loading this library
 // (tf.load_op_library) registers them.
 //
-//   PyLayernorm(x: T, params: P * W) -> (y: T, mean: double, rstd: double)
-//   PyLayernormGrad(dy: T, x: T, gamma: P * W, mean: double, rstd: double)
+//   PyLayernorm(x: T, params: P * W) -> (y: T, stats: S * double)
+//   PyLayernormGrad(dy: T, x: T, gamma: P * W, stats: double)
 //       -> (dx: T, dgamma: G, dbeta: G)
 //
 // They normalise over the axes [axis_begin, axis_end) of x. W and G are double if T is double, and
 // float otherwise; G is not W because TensorFlow infers W from the params, of which there may be
-// none. gamma, beta, dgamma and dbeta have the shape of the normalised axes; without `scale`,
-// dgamma is empty, and without `center`, dbeta is. mean and rstd have rank 1, with one element for
-// each row. epsilon_bits are the bits of a double, because a float would lose a small epsilon.
+// none. params are gamma if `scale`, and then beta if there is one more. gamma, beta, dgamma and
+// dbeta have the shape of the normalised axes; without `scale`, dgamma is empty, and without
+// `center`, dbeta is. stats, of shape [2, rows], are mean and rstd of each row: one output for the
+// gradient, or, with S = 0, none. epsilon_bits are the bits of a double, because a float would lose
+// a small epsilon.
+//
+// TensorFlow runs an eager op as a function of its own, in which each input, output and attribute
+// has its cost: so there are few, and those left out take their default.
 #include <cstdio>
 #include <cstring>
 #include <new>
@@ -35,7 +40,7 @@ int kernel_dtype(TF_DataType type) {
 // The attributes of a node.
 struct Attributes {
   TF_DataType type, weight_type;
-  int64_t params, axis_begin, axis_end;
+  int64_t params, stats, axis_begin, axis_end;
   bool scale, center;
   double epsilon;
 };
@@ -51,12 +56,16 @@ bool read(TF_OpKernelConstruction* c, bool gradient, Attributes* a, const Status
   if (ok(status)) TF_OpKernelConstruction_GetAttrInt64(c, "axis_end", &a->axis_end, s);
   if (ok(status)) TF_OpKernelConstruction_GetAttrInt64(c, "epsilon_bits", &epsilon_bits, s);
   if (ok(status)) TF_OpKernelConstruction_GetAttrBool(c, "scale", &scale, s);
-  if (ok(status)) TF_OpKernelConstruction_GetAttrBool(c, "center", &center, s);
   TF_DataType gradient_type = a->weight_type;
-  if (ok(status) && gradient) TF_OpKernelConstruction_GetAttrType(c, "G", &gradient_type, s);
+  if (gradient) {
+    if (ok(status)) TF_OpKernelConstruction_GetAttrType(c, "G", &gradient_type, s);
+    if (ok(status)) TF_OpKernelConstruction_GetAttrBool(c, "center", &center, s);
+  } else if (ok(status)) {
+    TF_OpKernelConstruction_GetAttrInt64(c, "S", &a->stats, s);
+  }
   if (!ok(status)) return false;
   a->scale = scale;
-  a->center = center;
+  a->center = gradient ? center : a->params > a->scale;
   std::memcpy(&a->epsilon, &epsilon_bits, sizeof a->epsilon);
 
   const TF_DataType due = a->type == TF_DOUBLE ? TF_DOUBLE : TF_FLOAT;
@@ -70,8 +79,11 @@ bool read(TF_OpKernelConstruction* c, bool gradient, Attributes* a, const Status
                                std::to_string(a->axis_begin) +
                                ", axis_end=" + std::to_string(a->axis_end));
   if (!gradient && a->params != a->scale + a->center)
-    return invalid(status, "params must hold gamma if scale, then beta if center. Received: " +
+    return invalid(status, "params must be gamma if scale, then beta or nothing. Received: " +
                                std::to_string(a->params) + " tensors");
+  if (!gradient && a->stats > 1)
+    return invalid(status, "stats must be one tensor or none. Received: S=" +
+                               std::to_string(a->stats));
   if (gradient && a->params > 1)
     return invalid(status, "gamma must be one tensor or none. Received: " +
                                std::to_string(a->params) + " tensors");
@@ -110,17 +122,17 @@ bool geometry_of(const Attributes& a, const Shape& x, Geometry* g, const Status&
                                text(x));
   // Where one length is 0 the others may be of any size, and their product, too large for a
   // tensor of weights or statistics, would end the process in TensorFlow.
-  const int64_t most = int64_t{1} << 59;  // whose bytes a size still holds
+  const int64_t most = int64_t{1} << 58;  // two doubles of each: their bytes an int64 still holds
   for (int64_t axis = 0; axis < rank; ++axis) {
     int64_t& part = axis < a.axis_begin ? g->outer : axis < a.axis_end ? g->n : g->inner;
     if (__builtin_mul_overflow(part, x[axis], &part) || part > most)
       return invalid(status,
-                     "x must have at most 2^59 rows of at most 2^59 elements. Received: x "
+                     "x must have at most 2^58 rows of at most 2^58 elements. Received: x "
                      "of shape " +
                          text(x));
   }
   if (g->inner > 0 && g->outer > most / g->inner)
-    return invalid(status, "x must have at most 2^59 rows. Received: x of shape " + text(x));
+    return invalid(status, "x must have at most 2^58 rows. Received: x of shape " + text(x));
   g->normalised.assign(x.begin() + a.axis_begin, x.begin() + a.axis_end);
   return true;
 }
@@ -158,19 +170,20 @@ bool forward(const Attributes& a, TF_OpKernelContext* c, const Status& status) {
   x.reset();
   const Tensor y = output_in_place(c, shape, status);
   if (!ok(status)) return false;
-  const Shape rows = {g.outer * g.inner};
-  const Tensor mean = output(c, 1, TF_DOUBLE, rows, status);
-  if (!ok(status)) return false;
-  const Tensor rstd = output(c, 2, TF_DOUBLE, rows, status);
-  if (!ok(status)) return false;
-  double* means = static_cast<double*>(TF_TensorData(mean.get()));
-  double* rstds = static_cast<double*>(TF_TensorData(rstd.get()));
-  if (g.n == 0)
-    for (int64_t r = 0; r < rows[0]; ++r) means[r] = rstds[r] = 0;
+  const int64_t rows = g.outer * g.inner;
+  Tensor stats;
+  double* mean = nullptr;
+  if (a.stats) {
+    stats = output(c, 1, TF_DOUBLE, {2, rows}, status);
+    if (!ok(status)) return false;
+    mean = static_cast<double*>(TF_TensorData(stats.get()));
+    if (g.n == 0)
+      for (int64_t r = 0; r < 2 * rows; ++r) mean[r] = 0;
+  }
   return check(py_layernorm_forward(kernel_dtype(a.type), g.outer, g.n, g.inner, x_data,
                                     gamma ? TF_TensorData(gamma.get()) : nullptr,
                                     beta ? TF_TensorData(beta.get()) : nullptr, a.epsilon,
-                                    TF_TensorData(y.get()), means, rstds),
+                                    TF_TensorData(y.get()), mean, mean ? mean + rows : nullptr),
                status);
 }
 
@@ -191,11 +204,10 @@ bool backward(const Attributes& a, TF_OpKernelContext* c, const Status& status) 
     gamma = input(c, next++, status);
     if (!ok(status) || !check(gamma, "gamma", a.weight_type, g.normalised, status)) return false;
   }
-  const Shape rows = {g.outer * g.inner};
-  const Tensor mean = input(c, next++, status);
-  if (!ok(status) || !check(mean, "mean", TF_DOUBLE, rows, status)) return false;
-  const Tensor rstd = input(c, next++, status);
-  if (!ok(status) || !check(rstd, "rstd", TF_DOUBLE, rows, status)) return false;
+  const int64_t rows = g.outer * g.inner;
+  const Tensor stats = input(c, next++, status);
+  if (!ok(status) || !check(stats, "stats", TF_DOUBLE, {2, rows}, status)) return false;
+  const double* mean = static_cast<const double*>(TF_TensorData(stats.get()));
 
   const void* dy_data = TF_TensorData(dy.get());
   dy.reset();  // like x in the forward pass
@@ -209,8 +221,7 @@ bool backward(const Attributes& a, TF_OpKernelContext* c, const Status& status) 
   return check(py_layernorm_backward(
                    kernel_dtype(a.type), g.outer, g.n, g.inner, dy_data, TF_TensorData(x.get()),
                    gamma ? TF_TensorData(gamma.get()) : nullptr,
-                   static_cast<const double*>(TF_TensorData(mean.get())),
-                   static_cast<const double*>(TF_TensorData(rstd.get())), TF_TensorData(dx.get()),
+                   mean, mean + rows, TF_TensorData(dx.get()),
                    a.scale ? TF_TensorData(dgamma.get()) : nullptr,
                    a.center ? TF_TensorData(dbeta.get()) : nullptr),
                status);
@@ -233,11 +244,6 @@ void compute(void* attributes, TF_OpKernelContext* c) {
 void infer_forward(TF_ShapeInferenceContext* c, TF_Status* status) {
   TF_ShapeInferenceContextSetUnknownShape(c, status);
   if (TF_GetCode(status) == TF_OK) copy_shape(c, 0, 0, status);
-  const size_t unknown = static_cast<size_t>(-1);  // TensorFlow's number for an unknown length
-  for (int i = 1; i < 3 && TF_GetCode(status) == TF_OK; ++i) {
-    const ShapeHandle vector(TF_ShapeInferenceContextVectorFromSize(c, unknown));
-    TF_ShapeInferenceContextSetOutput(c, i, vector.get(), status);
-  }
 }
 
 void infer_backward(TF_ShapeInferenceContext* c, TF_Status* status) {
@@ -248,7 +254,7 @@ void infer_backward(TF_ShapeInferenceContext* c, TF_Status* status) {
 void add_attributes(TF_OpDefinitionBuilder* op) {
   for (const char* spec :
        {"T: {float, double, bfloat16, half}", "W: {float, double} = DT_FLOAT", "P: int >= 0",
-        "scale: bool", "center: bool", "axis_begin: int", "axis_end: int", "epsilon_bits: int"})
+        "scale: bool", "axis_begin: int", "axis_end: int", "epsilon_bits: int"})
     TF_OpDefinitionBuilderAddAttr(op, spec);
 }
 
@@ -260,8 +266,9 @@ void define_ops() {
   const Status status(TF_NewStatus());
   TF_OpDefinitionBuilder* op = TF_NewOpDefinitionBuilder("PyLayernorm");
   add_attributes(op);
+  TF_OpDefinitionBuilderAddAttr(op, "S: int >= 0 = 0");
   for (const char* spec : {"x: T", "params: P * W"}) TF_OpDefinitionBuilderAddInput(op, spec);
-  for (const char* spec : {"y: T", "mean: double", "rstd: double"})
+  for (const char* spec : {"y: T", "stats: S * double"})
     TF_OpDefinitionBuilderAddOutput(op, spec);
   TF_OpDefinitionBuilderSetShapeInferenceFunction(op, infer_forward);
   TF_RegisterOpDefinition(op, status.get());
@@ -269,8 +276,9 @@ void define_ops() {
 
   op = TF_NewOpDefinitionBuilder("PyLayernormGrad");
   add_attributes(op);
-  TF_OpDefinitionBuilderAddAttr(op, "G: {float, double}");
-  for (const char* spec : {"dy: T", "x: T", "gamma: P * W", "mean: double", "rstd: double"})
+  for (const char* spec : {"G: {float, double}", "center: bool"})
+    TF_OpDefinitionBuilderAddAttr(op, spec);
+  for (const char* spec : {"dy: T", "x: T", "gamma: P * W", "stats: double"})
     TF_OpDefinitionBuilderAddInput(op, spec);
   for (const char* spec : {"dx: T", "dgamma: G", "dbeta: G"})
     TF_OpDefinitionBuilderAddOutput(op, spec);
