@@ -228,12 +228,13 @@ def eager_op_maker() -> Callable[..., Callable[[Any], Any]] | None:
         dtype: Any,
         weights: list[Any],
         attributes: dict[int, tuple[Any, ...] | None],
-        for_gradient: tuple[Any, ...] = (),
+        unwatched: tuple[Any, ...] = (),
+        watched: tuple[Any, ...] = (),
     ) -> Callable[[Any], Any]:
         """How to call an op that takes a tensor of `dtype` and the values of `weights`.
 
         `attributes` holds the op's for each rank of the input, names and values in turn;
-        `for_gradient` are those that its gradient needs besides.
+        `unwatched` or `watched` follow them, the latter where a tape may ask for the gradient.
         """
         types = [tf.as_dtype(weight.dtype).as_datatype_enum for weight in weights]
 
@@ -260,11 +261,11 @@ def eager_op_maker() -> Callable[..., Callable[[Any], Any]] | None:
             values = [weight._value for weight in weights]
             try:
                 if not no_tape():  # which has to see which variables are read
-                    return run(now, op, None, x, values, *known, *for_gradient)[0]
+                    return run(now, op, None, x, values, *known, *watched)[0]
                 if weights:
                     handles = [value.handle for value in values]
                     values = run(now, "_ReadVariablesOp", None, handles, "dtypes", types)
-                return run(now, op, None, x, values, *known)[0]
+                return run(now, op, None, x, values, *known, *unwatched)[0]
             except errors:
                 return None
 

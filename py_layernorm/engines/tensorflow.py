@@ -126,7 +126,8 @@ def short_way(layer: Any) -> Callable[[Any], Any] | None:
         return None
     _follow_threads()
     attributes: dict[int, tuple[Any, ...] | None] = {}
-    op = make("PyLayernorm", tf.as_dtype(layer.compute_dtype), weights, attributes, ("S", 1))
+    dtype = tf.as_dtype(layer.compute_dtype)
+    op = make("PyLayernorm", dtype, weights, attributes, ("S", 0), ("S", 1))
 
     def short(x: Any) -> Any:
         y = op(x)

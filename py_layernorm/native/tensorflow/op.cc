@@ -14,7 +14,7 @@
 // a small epsilon.
 //
 // TensorFlow runs an eager op as a function of its own, in which each input, output and attribute
-// has its cost: so there are few, and those left out take their default.
+// has its cost: so there are few.
 #include <cstdio>
 #include <cstring>
 #include <new>
