@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from py_layernorm import checks, engines
+from py_layernorm import checks, engines, legacy_format
 from py_layernorm.axes import Axes, Axis
 
 
@@ -61,7 +61,9 @@ def layer_norm(
     if isinstance(x, symbolic) or isinstance(gamma, symbolic) or isinstance(beta, symbolic):
         return LayerNorm(axis, epsilon, param_axis)(x, gamma, beta)
     came = checks.tensor(x, "x")
-    return normalize(x, came, gamma, beta, checks.axes(axis, param_axis, x.shape), epsilon)
+    axes = checks.axes(axis, param_axis, x.shape)
+    checks.weights(gamma, beta, axes, x.shape)
+    return normalize(x, came, gamma, beta, axes, epsilon)
 
 
 @keras.saving.register_keras_serializable(package="py_layernorm")
@@ -84,6 +86,7 @@ class LayerNorm(keras.Operation):
     def call(self, x: Any, gamma: Any = None, beta: Any = None) -> Any:
         came = checks.tensor(x, "x")
         axes = checks.axes(self.axis, self.param_axis, x.shape)
+        checks.weights(gamma, beta, axes, x.shape)
         return normalize(x, came, gamma, beta, axes, self.epsilon)
 
     def compute_output_spec(self, x: Any, gamma: Any = None, beta: Any = None) -> keras.KerasTensor:
@@ -91,6 +94,17 @@ class LayerNorm(keras.Operation):
         axes = checks.axes(self.axis, self.param_axis, x.shape)
         checks.weights(gamma, beta, axes, x.shape)
         return keras.KerasTensor(x.shape, dtype=result_dtype(came))
+
+    def get_config(self) -> dict[str, Any]:
+        """What Keras would record by itself are the arguments: NumPy's ints, which it refuses, and
+        an epsilon of None, which may mean another number where the file is loaded."""
+        config = super().get_config()
+        config.update(axis=self.axis, epsilon=self.epsilon, param_axis=self.param_axis)
+        return legacy_format.written(config)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "LayerNorm":
+        return super().from_config(legacy_format.read(config))
 
 
 def normalize(
@@ -108,7 +122,6 @@ def normalize(
     """
     dtype = dtype or result_dtype(came)
     x = ops.convert_to_tensor(x, dtype=None if came in checks.FLOAT_DTYPES else dtype)
-    checks.weights(gamma, beta, axes, x.shape)
     return engines.layer_norm(x, gamma, beta, axes, epsilon, dtype)
 
 

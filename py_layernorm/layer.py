@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from py_layernorm import checks, engines, functional
+from py_layernorm import checks, engines, functional, legacy_format
 from py_layernorm.axes import Axes, Axis
 
 
@@ -73,6 +73,8 @@ class LayerNormalization(keras.layers.LayerNormalization):
 
     # For a layer that was Keras's until `accelerate` changed its class.
     param_axis: Axis | None = None
+    # `accelerate` sets it: what this class refuses goes to Keras's code, as it did before.
+    _accelerated = False
 
     def __init__(
         self,
@@ -129,11 +131,7 @@ class LayerNormalization(keras.layers.LayerNormalization):
             name=name,
             **kwargs,
         )
-        if self.compute_dtype not in checks.FLOAT_DTYPES:
-            raise ValueError(
-                f"dtype must be one of {', '.join(checks.FLOAT_DTYPES)}, or a policy that computes "
-                f"in one. Received: dtype={self.compute_dtype}"
-            )
+        checks.compute_dtype(self)
         self.axis = axis  # as it was passed: Keras turns a tuple into a list
         self.param_axis = None if param_axis is None else checks.axis(param_axis, "param_axis")
 
@@ -148,7 +146,7 @@ class LayerNormalization(keras.layers.LayerNormalization):
         super().__setattr__(name, value)
         if name != "_called":  # which Keras sets at every call
             self.__dict__.pop("_axes_by_rank", None)
-            self.__dict__.pop("_short_ways", None)
+            self.__dict__.pop("_short_way", None)
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         axes = self.axes(input_shape)
@@ -186,20 +184,26 @@ class LayerNormalization(keras.layers.LayerNormalization):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         # A subclass with a `call` of its own takes what it likes, and so does a patched one.
         if args and type(self).call is OWN_CALL:
-            if (
-                len(args) == 1
-                and not kwargs
-                and keras.layers.LayerNormalization.__call__ is KERAS_CALL
-            ):
-                y = engines.eager(self, args[0])
+            if len(args) == 1 and not kwargs and KERAS_LAYER.__call__ is KERAS_CALL:
+                short = self.__dict__.get("_short_way")
+                if short is None or not engines.is_chosen(short[0]):
+                    short = self.__dict__["_short_way"] = engines.short_way(self)
+                y = short[1](args[0])
                 if y is not None:
                     return y
-            checks.tensor(args[0], "inputs")  # before Keras makes weights for it
+            if not self._accelerated:
+                checks.tensor(args[0], "inputs")  # before Keras makes weights for it
         return super().__call__(*args, **kwargs)
 
     def call(self, inputs: Any) -> Any:
-        came = checks.tensor(inputs, "inputs")
-        axes = self.axes(inputs.shape)
+        try:
+            came = checks.tensor(inputs, "inputs")
+            axes = self.axes(inputs.shape)
+            checks.weights(self.gamma, self.beta, axes, inputs.shape)
+        except (TypeError, ValueError):
+            if self._accelerated:
+                return super().call(inputs)
+            raise
         return functional.normalize(
             inputs, came, self.gamma, self.beta, axes, self.epsilon, self.compute_dtype
         )
@@ -207,6 +211,8 @@ class LayerNormalization(keras.layers.LayerNormalization):
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> Any:
         if not all(n is None or isinstance(n, int) for n in input_shape):
             return super().compute_output_shape(input_shape)  # several shapes, for a subclass
+        if self._accelerated:
+            return super().compute_output_shape(input_shape)
         axes = self.axes(input_shape)
         if self.built:
             checks.weights(self.gamma, self.beta, axes, input_shape)
@@ -214,7 +220,7 @@ class LayerNormalization(keras.layers.LayerNormalization):
 
     def compute_output_spec(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         # Keras's own demands every argument of `call`, which a subclass may not pass on.
-        if isinstance(inputs, keras.KerasTensor) and not (args or kwargs):
+        if isinstance(inputs, keras.KerasTensor) and not (args or kwargs or self._accelerated):
             return keras.KerasTensor(self.compute_output_shape(inputs.shape), self.compute_dtype)
         return super().compute_output_spec(inputs, *args, **kwargs)
 
@@ -238,9 +244,14 @@ class LayerNormalization(keras.layers.LayerNormalization):
                 if isinstance(self.param_axis, (int, tuple))
                 else list(self.param_axis)
             )
-        return config
+        return legacy_format.written(config)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "LayerNormalization":
+        return super().from_config(legacy_format.read(config))
 
 
 # What the short way of eager calls must not pass by: a user or a tool may have replaced either.
 OWN_CALL = LayerNormalization.call
-KERAS_CALL = keras.layers.LayerNormalization.__call__
+KERAS_LAYER = keras.layers.LayerNormalization
+KERAS_CALL = KERAS_LAYER.__call__

@@ -5,7 +5,9 @@ a float dtype, `gamma` and `beta` None or tensors over `axes.spanned`, `axes` th
 `dtype` the name of `y`'s dtype.
 """
 
+import contextlib
 import os
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -69,6 +71,15 @@ def fused_unavailable() -> str | None:
     return tensorflow.unavailable()
 
 
+def register() -> None:
+    """Tell TensorFlow of the native op, so that graphs that hold it load. Initialises nothing."""
+    if keras.backend.backend() == "tensorflow":
+        from py_layernorm.engines import tensorflow
+
+        with contextlib.suppress(Exception):  # `fused_unavailable` says why, when it matters
+            tensorflow.load()
+
+
 def layer_norm(x: Any, *arguments: Any) -> Any:
     """Layer normalisation by the engine that serves this call."""
     engine = _engine or _choose()
@@ -85,10 +96,26 @@ def layer_norm(x: Any, *arguments: Any) -> Any:
     return portable.layer_norm(x, *arguments)
 
 
-def eager(layer: Any, x: Any) -> Any:
-    """`layer(x)` past Keras's bookkeeping; None where Keras has work to do."""
+ShortWay = tuple[Any, Callable[[Any], Any]]
+
+
+def short_way(layer: Any) -> ShortWay:
+    """The engine that serves, and a function that is `layer(x)` past Keras's bookkeeping.
+
+    The function returns None where Keras has work to do. It holds for as long as `is_chosen` says
+    so of the engine.
+    """
     engine = _engine or _choose()
-    return None if engine is portable else engine.eager(layer, x)
+    return engine, (engine is not portable and engine.short_way(layer)) or _nothing
+
+
+def is_chosen(engine: Any) -> bool:
+    """Whether no other engine has been set since `short_way` gave this one."""
+    return engine is _engine
+
+
+def _nothing(x: Any) -> None:
+    """A short way that always leaves the work to Keras."""
 
 
 def _choose() -> Any:

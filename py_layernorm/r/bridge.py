@@ -28,5 +28,4 @@ def call(
     if isinstance(result, keras.Sequential) and result is kwargs.get("object"):
         result = None
     texts = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
-    texts = list(dict.fromkeys(texts))  # a layer made twice, for its name, warns twice
     return result, texts, undo if texts else None

@@ -47,10 +47,10 @@ def test_the_environment_holds_until_use_engine_is_called():
 
 @pytest.mark.parametrize("name", ["quick", "FUSED", " portable", "auto ", " "])
 def test_a_wrong_name_in_the_environment_is_an_error(name, monkeypatch):
-    monkeypatch.setattr(engines, "_chosen", None)
+    monkeypatch.setattr(engines, "_setting", None)
     monkeypatch.setenv("PY_LAYERNORM_ENGINE", name)
     with pytest.raises(ValueError, match=r"^PY_LAYERNORM_ENGINE must be one of auto, "):
-        engines.requested()
+        engines.get_engine()
 
 
 def test_a_wrong_name_in_the_environment_is_an_error_at_the_first_call():

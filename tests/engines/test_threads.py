@@ -87,5 +87,5 @@ def test_tensorflows_number_is_respected(first):
 
 @pytest.mark.parametrize("threads", [0, 257, 2**32, 2.0, True, "2", None])
 def test_a_wrong_number_is_refused(threads):
-    with pytest.raises(ValueError, match="threads must be an int from 1 to 256. Received: threads"):
+    with pytest.raises(ValueError, match=r"threads must be an int from 1 to 256. Received"):
         py_layernorm.set_threads(threads)

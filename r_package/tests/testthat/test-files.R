@@ -74,7 +74,7 @@ test_that("the layer says of each R function that no file can bring it back, and
     add_to <- function(model) do.call(layer_layer_normalization, c(list(model), args))
     said <- testthat::capture_warnings(model <- add_to(new_model()))
     expect_length(said, 1)
-    message <- " is a function that load_model\\(\\) cannot restore .*by save_weights"
+    message <- " is a function that load_model\\(\\) cannot restore .*save_weights"
     expect_match(said, paste0("^", arg, message))
 
     file <- withr::local_tempfile(fileext = ".keras")
