@@ -35,6 +35,18 @@ def test_bad_arguments(loaded):
         assert forward(dtype, 2, 2, 1, *rest) == kernel.INVALID
     assert forward(0, -2, 2, 1, *rest) == kernel.INVALID
     assert forward(0, 2, 2, 1, None, *rest[1:]) == kernel.INVALID
+    for one in ((out, None), (None, out)):  # mean and rstd: both or neither
+        assert forward(0, 2, 2, 1, *rest[:5], *one) == kernel.INVALID
+
+
+@pytest.mark.parametrize("shape", [(5, 7, 1), (40, 300, 1), (2, 20000, 1), (3, 5, 7), (0, 4, 1)])
+def test_mean_and_rstd_may_be_left_out(loaded, shape):
+    x = np.random.default_rng(0).normal(size=shape).astype("float32")
+    y, *_ = loaded.forward(x)
+    alone = np.empty_like(x)
+    addresses = (x.ctypes.data, None, None, 1e-3, alone.ctypes.data, None, None)
+    assert loaded.library.py_layernorm_forward(0, *shape, *addresses) == kernel.OK
+    np.testing.assert_array_equal(alone, y)
 
 
 def test_the_binding_refuses_what_the_kernel_cannot_take(loaded):
