@@ -5,6 +5,7 @@ tests/engines/test_keras_internals.py and tests/layer/test_models_internals.py f
 """
 
 import functools
+import operator
 import sys
 from collections.abc import Callable, Container
 from types import CodeType, FrameType
@@ -218,7 +219,8 @@ def eager_op_maker() -> Callable[..., Callable[[Any], Any]] | None:
 
         run, no_tape = pywrap_tfe.TFE_Py_FastPathExecute, pywrap_tfe.TFE_Py_TapeSetIsEmpty
         eager_tensor = tf.__internal__.EagerTensor
-        rank_of = eager_tensor._rank
+        rank_of, enum_of = eager_tensor._rank, eager_tensor._datatype_enum
+        handle_of = operator.attrgetter("_value.handle")  # of a variable of Keras's
         errors = (core._FallbackException, core._NotOkStatusException)
     except (ImportError, AttributeError):
         return None
@@ -228,43 +230,45 @@ def eager_op_maker() -> Callable[..., Callable[[Any], Any]] | None:
         dtype: Any,
         weights: list[Any],
         attributes: dict[int, tuple[Any, ...] | None],
-        unwatched: tuple[Any, ...] = (),
-        watched: tuple[Any, ...] = (),
+        unwatched: tuple[Any, ...],
+        watched: tuple[Any, ...],
+        otherwise: Callable[[Any], Any],
     ) -> Callable[[Any], Any]:
         """How to call an op that takes a tensor of `dtype` and the values of `weights`.
 
         `attributes` holds the op's for each rank of the input, names and values in turn;
         `unwatched` or `watched` follow them, the latter where a tape may ask for the gradient.
+        `otherwise` is called for what is not an ordinary tensor of such a dtype and rank.
         """
+        enum = dtype.as_datatype_enum
         types = [tf.as_dtype(weight.dtype).as_datatype_enum for weight in weights]
 
         def eager_op(x: Any) -> Any:
             """The op's first output for an eager tensor.
 
-            None where there is more to do: while tracing, where Keras keeps the values of
-            variables elsewhere (`stateless_call`), for masks, for input of another dtype or rank,
-            and where the op fails.
+            `otherwise` serves where there is more to do: while tracing, where Keras keeps the
+            values of variables elsewhere (`stateless_call`), for masks, and for input of another
+            dtype or rank. None where the op fails.
             """
             now = context._context
             if (
                 type(x) is not eager_tensor
-                or x.dtype is not dtype
+                or enum_of(x) != enum
                 or not now._thread_local_data.is_eager
                 # Its __dict__, because asking for a missing attribute takes microseconds.
                 or global_state.GLOBAL_STATE_TRACKER.__dict__.get("stateless_scope") is not None
                 or "_keras_mask" in x.__dict__
             ):
-                return None
+                return otherwise(x)
             known = attributes.get(rank_of(x))
             if known is None:
-                return None
-            values = [weight._value for weight in weights]
+                return otherwise(x)
             try:
                 if not no_tape():  # which has to see which variables are read
+                    values = [weight._value for weight in weights]
                     return run(now, op, None, x, values, *known, *watched)[0]
-                if weights:
-                    handles = [value.handle for value in values]
-                    values = run(now, "_ReadVariablesOp", None, handles, "dtypes", types)
+                handles = [*map(handle_of, weights)]
+                values = handles and run(now, "_ReadVariablesOp", None, handles, "dtypes", types)
                 return run(now, op, None, x, values, *known, *unwatched)[0]
             except errors:
                 return None
@@ -282,7 +286,8 @@ def _works(make: Callable[..., Callable[[Any], Any]]) -> bool:
     with tf.init_scope():
         weights = [Variable([2.0]), Variable([3.0])]
         try:
-            joined = make("Concat", tf.int32, weights, {0: ()})(tf.constant(0))
+            concat = make("Concat", tf.int32, weights, {0: ()}, (), (), lambda x: None)
+            joined = concat(tf.constant(0))
         except AttributeError:  # in one of the private objects
             return False
         return joined is not None and float(joined) == 2.0  # the first element of [2, 3]

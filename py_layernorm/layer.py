@@ -186,7 +186,7 @@ class LayerNormalization(keras.layers.LayerNormalization):
         if args and type(self).call is OWN_CALL:
             if len(args) == 1 and not kwargs and KERAS_LAYER.__call__ is KERAS_CALL:
                 short = self.__dict__.get("_short_way")
-                if short is None or not engines.is_chosen(short[0]):
+                if short is None or short[0] is not engines.chosen:
                     short = self.__dict__["_short_way"] = engines.short_way(self)
                 y = short[1](args[0])
                 if y is not None:

@@ -20,7 +20,7 @@ NAMES = ("auto", "fused", "portable")
 ENVIRONMENT = "PY_LAYERNORM_ENGINE"
 
 _setting: str | None = None  # None until the environment has been read
-_engine: Any = None  # the module that serves what is set; None until it is needed
+chosen: Any = None  # the module that serves what is set; None until it is needed
 
 
 def _check(name: object, source: str) -> str:
@@ -58,8 +58,8 @@ def get_engine() -> str:
 
 
 def _set(name: str) -> None:
-    global _setting, _engine
-    _setting, _engine = name, None
+    global _setting, chosen
+    _setting, chosen = name, None
 
 
 def fused_unavailable() -> str | None:
@@ -82,7 +82,7 @@ def register() -> None:
 
 def layer_norm(x: Any, *arguments: Any) -> Any:
     """Layer normalisation by the engine that serves this call."""
-    engine = _engine or _choose()
+    engine = chosen or _choose()
     if engine is portable:
         return portable.layer_norm(x, *arguments)
     reason = engine.unavailable_here()
@@ -102,16 +102,11 @@ ShortWay = tuple[Any, Callable[[Any], Any]]
 def short_way(layer: Any) -> ShortWay:
     """The engine that serves, and a function that is `layer(x)` past Keras's bookkeeping.
 
-    The function returns None where Keras has work to do. It holds for as long as `is_chosen` says
-    so of the engine.
+    The function returns None where Keras has work to do. It holds for as long as that engine is
+    `chosen`.
     """
-    engine = _engine or _choose()
+    engine = chosen or _choose()
     return engine, (engine is not portable and engine.short_way(layer)) or _nothing
-
-
-def is_chosen(engine: Any) -> bool:
-    """Whether no other engine has been set since `short_way` gave this one."""
-    return engine is _engine
 
 
 def _nothing(x: Any) -> None:
@@ -120,14 +115,14 @@ def _nothing(x: Any) -> None:
 
 def _choose() -> Any:
     """The engine for what is set, chosen once for each setting."""
-    global _engine
+    global chosen
     if get_engine() == "portable" or fused_unavailable():
-        _engine = portable
+        chosen = portable
     else:
         from py_layernorm.engines import tensorflow
 
-        _engine = tensorflow
-    return _engine
+        chosen = tensorflow
+    return chosen
 
 
 def describe() -> tuple[str, str]:

@@ -5,7 +5,6 @@ their gradients, and called. Imported only where Keras runs on TensorFlow.
 """
 
 import functools
-import itertools
 import os
 import struct
 from collections.abc import Callable
@@ -126,21 +125,20 @@ def short_way(layer: Any) -> Callable[[Any], Any] | None:
         return None
     _follow_threads()
     attributes: dict[int, tuple[Any, ...] | None] = {}
+
+    def otherwise(x: Any) -> Any:
+        """What `op` leaves: arrays and the first input of each rank. None for all else."""
+        if type(x) is np.ndarray and x.dtype.name == layer.compute_dtype:
+            return op(tf.convert_to_tensor(x))
+        rank = len(x.shape)
+        if rank in attributes:
+            return None
+        attributes[rank] = _attributes_for(layer, x.shape, bool(weights))
+        return op(x)
+
     dtype = tf.as_dtype(layer.compute_dtype)
-    op = make("PyLayernorm", dtype, weights, attributes, ("S", 0), ("S", 1))
-
-    def short(x: Any) -> Any:
-        y = op(x)
-        if y is None:
-            if type(x) is np.ndarray and x.dtype.name == layer.compute_dtype:
-                x = tf.convert_to_tensor(x)
-            rank = len(x.shape)
-            if rank not in attributes:
-                attributes[rank] = _attributes_for(layer, x.shape, bool(weights))
-            y = op(x)
-        return y
-
-    return short
+    op = make("PyLayernorm", dtype, weights, attributes, ("S", 0), ("S", 1), otherwise)
+    return op
 
 
 def _attributes_for(layer: Any, shape: Any, weighted: bool) -> tuple[Any, ...] | None:
@@ -151,20 +149,14 @@ def _attributes_for(layer: Any, shape: Any, weighted: bool) -> tuple[Any, ...] |
         return None
     if not axes.contiguous or (weighted and not axes.aligned):
         return None
-    attributes = _attributes(layer.gamma is not None, axes.begin, axes.end, layer.epsilon)
-    return tuple(itertools.chain(*attributes.items()))
+    settings = _settings(axes.begin, axes.end, layer.epsilon, layer.gamma is not None)
+    return ("settings", settings)
 
 
 @functools.lru_cache
-def _attributes(scale: bool, begin: int, end: int, epsilon: float) -> dict[str, Any]:
-    """The op's attributes. Its float attributes are single precision: epsilon goes as 64 bits."""
-    (bits,) = struct.unpack("<q", struct.pack("<d", epsilon))
-    return {
-        "scale": scale,
-        "axis_begin": begin,
-        "axis_end": end,
-        "epsilon_bits": bits,
-    }
+def _settings(begin: int, end: int, epsilon: float, scale: bool) -> tuple[int, ...]:
+    """The op's attribute; see native/tensorflow/op.cc."""
+    return (begin, end, *struct.unpack("<q", struct.pack("<d", epsilon)), int(scale))
 
 
 def _op(x: Any, gamma: Any, beta: Any, begin: int, end: int, epsilon: float) -> Any:
@@ -173,14 +165,15 @@ def _op(x: Any, gamma: Any, beta: Any, begin: int, end: int, epsilon: float) -> 
     params = [] if gamma is None else [gamma]
     if beta is not None:
         params.append(beta)
-    attributes = _attributes(gamma is not None, begin, end, epsilon)
-    return load().py_layernorm(x=x, params=params, S=1, **attributes).y
+    settings = _settings(begin, end, epsilon, gamma is not None)
+    return load().py_layernorm(x=x, params=params, S=1, settings=settings).y
 
 
 @tf.RegisterGradient("PyLayernorm")
 def _gradient(op: Any, dy: Any, *_: Any) -> list[Any]:
     """dx, dgamma, dbeta by the native op. Nothing but the op's own gradient uses stats."""
-    scale = op.get_attr("scale")
+    settings = op.get_attr("settings")
+    scale = settings[3]
     center = len(op.inputs) > 1 + scale
     x = op.inputs[0]
     dx, dgamma, dbeta = load().py_layernorm_grad(
@@ -189,34 +182,40 @@ def _gradient(op: Any, dy: Any, *_: Any) -> list[Any]:
         gamma=[op.inputs[1]] if scale else [],
         stats=op.outputs[1],
         G=tf.float64 if x.dtype == tf.float64 else tf.float32,
-        scale=scale,
         center=center,
-        **{name: op.get_attr(name) for name in GEOMETRY},
+        settings=settings,
     )
     for dparam, param in zip([dgamma] * scale + [dbeta] * center, op.inputs[1:], strict=True):
         dparam.set_shape(param.shape)  # the C API's shape functions cannot read the axes
     return [dx, *([dgamma] if scale else []), *([dbeta] if center else [])]
 
 
-GEOMETRY = ("axis_begin", "axis_end", "epsilon_bits")
-
-
 @tf.RegisterGradient("PyLayernormGrad")
-def _second_gradient(op: Any, ddx: Any, ddgamma: Any, ddbeta: Any) -> list[Any]:
+def _gradient_of_gradient(op: Any, ddx: Any, ddgamma: Any, ddbeta: Any) -> list[Any]:
+    first, last, bits, scale = op.get_attr("settings")
+    (epsilon,) = struct.unpack("<d", struct.pack("<q", bits))
+    sources = list(op.inputs[: 2 + scale])
+    upstream = [ddx, ddgamma if scale else None, ddbeta if op.get_attr("center") else None]
+    return [*second_gradient(sources, upstream, first, last, epsilon), None]
+
+
+def second_gradient(
+    sources: list[Any], upstream: list[Any], first: int, last: int, epsilon: float
+) -> list[Any]:
     """The gradient of the gradient, in stock ops, whose own gradients TensorFlow knows.
+
+    `sources` are dy, x and, if there is one, gamma; `upstream` belongs to dx, dgamma and dbeta, and
+    is None for what is not there. Mean and rstd are functions of x here, so nothing flows to what
+    holds them.
 
     With h = (x - mean) * rstd and the means taken over a row, dx is project(dy * gamma), where
 
         project(g) = rstd * (g - mean(g) - h * mean(g * h))
 
     is both the gradient of h and its own transpose. A tape would not do here: where TensorFlow
-    builds the forward mode of a function, it calls this while tapes do not record. Mean and rstd
-    are functions of x here, so nothing flows to the input that holds them.
+    builds the forward mode of a function, it calls this while tapes do not record.
     """
-    scale, center = op.get_attr("scale"), op.get_attr("center")
-    first, last, bits = (op.get_attr(name) for name in GEOMETRY)
-    (epsilon,) = struct.unpack("<d", struct.pack("<q", bits))
-    x = op.inputs[1]
+    dy, x, *gamma = sources
     wide = tf.float64 if x.dtype == tf.float64 else tf.float32
     axes = tuple(range(first, last))
     others = [a for a in range(len(x.shape)) if a not in axes]
@@ -224,7 +223,7 @@ def _second_gradient(op: Any, ddx: Any, ddgamma: Any, ddbeta: Any) -> list[Any]:
     def mean(t: Any) -> Any:
         return tf.reduce_mean(t, axes, keepdims=True)
 
-    dy, d, ddx = (tf.cast(t, wide) for t in (op.inputs[0], x, ddx))
+    d, g = tf.cast(x, wide), tf.cast(dy, wide)
     for _ in range(2):  # twice, for the digits of rows at an offset
         d = d - mean(d)
     rstd = tf.math.rsqrt(mean(tf.square(d)) + epsilon)
@@ -233,18 +232,18 @@ def _second_gradient(op: Any, ddx: Any, ddgamma: Any, ddbeta: Any) -> list[Any]:
     def project(t: Any) -> Any:
         return rstd * (t - mean(t) - h * mean(t * h))
 
-    projected = project(ddx)
-    gamma = portable.spread(op.inputs[2], axes, dy) if scale else 1
-    g = dy * gamma
-    to_dy = projected * gamma
-    to_h = -rstd * (ddx * mean(g * h) + g * mean(ddx * h))
-    if scale:
-        ddgamma = portable.spread(ddgamma, axes, dy)
-        to_dy += ddgamma * h
-        to_h += ddgamma * dy
-    if center:
-        to_dy += portable.spread(ddbeta, axes, dy)
-    through_rstd = mean(ddx * g) - mean(ddx) * mean(g) - mean(ddx * h) * mean(g * h)
-    to_x = project(to_h) - tf.square(rstd) * h * through_rstd
-    to_gamma = [tf.reduce_sum(dy * projected, others)] if scale else []
-    return [tf.cast(to_dy, x.dtype), tf.cast(to_x, x.dtype), *to_gamma, None]
+    ddx, ddgamma, ddbeta = (None if t is None else tf.cast(t, wide) for t in upstream)
+    to_dy = project(ddx)
+    to_gamma = [tf.reduce_sum(g * to_dy, others)] if gamma else []
+    to_h = 0
+    if gamma:
+        spread_gamma, ddgamma = (portable.spread(t, axes, h) for t in (gamma[0], ddgamma))
+        to_h = ddgamma * g
+        to_dy = to_dy * spread_gamma + ddgamma * h
+        g = g * spread_gamma
+    if ddbeta is not None:
+        to_dy += portable.spread(ddbeta, axes, h)
+    to_h -= rstd * (ddx * mean(g * h) + g * mean(ddx * h))
+    to_rstd = mean(ddx * g) - mean(ddx) * mean(g) - mean(ddx * h) * mean(g * h)
+    to_x = project(to_h) - tf.square(rstd) * h * to_rstd
+    return [tf.cast(to_dy, x.dtype), tf.cast(to_x, x.dtype), *to_gamma]

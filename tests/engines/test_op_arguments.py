@@ -16,15 +16,12 @@ X = RANDOM.normal(size=(6, 5)).astype("float32")
 GAMMA, BETA = RANDOM.normal(size=(2, 5)).astype("float32")
 
 
-def call(x=X, params=(GAMMA, BETA), scale=True, begin=1, end=2, bits=0, stats=1):
+def call(x=X, params=(GAMMA, BETA), scale=True, begin=1, end=2, bits=0, stats=1, more=()):
     return tensorflow.load().py_layernorm(
         x=tf.constant(x),
         params=list(map(tf.constant, params)),
         S=stats,
-        scale=scale,
-        axis_begin=begin,
-        axis_end=end,
-        epsilon_bits=bits,
+        settings=[begin, end, bits, int(scale), *more],
     )
 
 
@@ -53,6 +50,9 @@ WRONG = [
     {"begin": 2**40, "end": 2**40 + 1},
     {"bits": NEGATIVE},
     {"bits": NAN},
+    {"scale": 2},
+    {"scale": -1},
+    {"more": [0]},
 ]
 
 
@@ -68,7 +68,7 @@ def test_lengths_whose_product_no_tensor_can_have_are_refused():
     for length in (2**40, 2**30):  # the product of two is beyond 64 bits, and within them
         x = tf.zeros((0, length, length))
         with pytest.raises(tf.errors.InvalidArgumentError, match="at most"):
-            call_gradient(dy=x, x=x, gamma=[], stats=none, scale=False, axis_end=3)
+            call_gradient(dy=x, x=x, gamma=[], stats=none, settings=[1, 3, 0, 0])
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"at most 2\^58 rows"):
         call(tf.zeros((2**29, 2**30, 0)), (), False, begin=2, end=3)
     with pytest.raises(tf.errors.ResourceExhaustedError):
@@ -97,11 +97,8 @@ def call_gradient(**wrong):
         "x": X,
         "gamma": [GAMMA],
         "stats": np.ones((2, 6)),
-        "scale": True,
         "center": True,
-        "axis_begin": 1,
-        "axis_end": 2,
-        "epsilon_bits": 0,
+        "settings": [1, 2, 0, 1],
         "G": tf.float32,
         **wrong,
     }
@@ -128,11 +125,14 @@ WRONG_GRADIENT = [
     {"stats": np.ones((1, 6))},
     {"stats": np.ones((6, 2))},
     {"stats": np.ones(12)},
-    {"epsilon_bits": NEGATIVE},
-    {"epsilon_bits": NAN},
-    {"axis_begin": 0, "axis_end": 1},
-    {"axis_begin": -1},
-    {"axis_end": 5},
+    {"settings": [1, 2, NEGATIVE, 1]},
+    {"settings": [1, 2, NAN, 1]},
+    {"settings": [0, 1, 0, 1]},
+    {"settings": [-1, 2, 0, 1]},
+    {"settings": [1, 5, 0, 1]},
+    {"settings": [1, 2, 0, 2]},
+    {"settings": [1, 2, 0]},
+    {"settings": []},
 ]
 
 

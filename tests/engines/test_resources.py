@@ -42,8 +42,8 @@ def test_100_000_calls_grow_by_less_than_a_megabyte():
     op = tensorflow.load()
     arguments = {
         "dy": x, "x": x, "gamma": [layer.gamma.value], "G": tf.float32,
-        "stats": tf.ones((2, 4), tf.float64), "scale": True,
-        "center": True, "axis_begin": 1, "axis_end": 2, "epsilon_bits": 0,
+        "stats": tf.ones((2, 4), tf.float64), "center": True,
+        "settings": [1, 2, 0, 1],
     }  # fmt: skip
 
     def calls(count):

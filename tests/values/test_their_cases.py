@@ -75,10 +75,7 @@ def test_onnx_mean_and_inverse_deviation(case):
             x=tf.constant(x),
             params=[],
             S=1,
-            scale=False,
-            axis_begin=axis % x.ndim,
-            axis_end=x.ndim,
-            epsilon_bits=int(np.float64(epsilon).view("int64")),
+            settings=[axis % x.ndim, x.ndim, int(np.float64(epsilon).view("int64")), 0],
         )
         .stats
     )

@@ -62,6 +62,11 @@ void TF_OpKernelConstruction_GetAttrType(TF_OpKernelConstruction*, const char* n
                                          TF_Status*);
 void TF_OpKernelConstruction_GetAttrInt64(TF_OpKernelConstruction*, const char* name, std::int64_t*,
                                           TF_Status*);
+void TF_OpKernelConstruction_GetAttrSize(TF_OpKernelConstruction*, const char* name,
+                                         std::int32_t* list_size, std::int32_t* total_size,
+                                         TF_Status*);
+void TF_OpKernelConstruction_GetAttrInt64List(TF_OpKernelConstruction*, const char* name,
+                                              std::int64_t* values, int most, TF_Status*);
 void TF_OpKernelConstruction_GetAttrBool(TF_OpKernelConstruction*, const char* name, unsigned char*,
                                          TF_Status*);
 void TF_OpKernelConstruction_Failure(TF_OpKernelConstruction*, TF_Status*);

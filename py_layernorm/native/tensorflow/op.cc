@@ -10,8 +10,8 @@
 // none. params are gamma if `scale`, and then beta if there is one more. gamma, beta, dgamma and
 // dbeta have the shape of the normalised axes; without `scale`, dgamma is empty, and without
 // `center`, dbeta is. stats, of shape [2, rows], are mean and rstd of each row: one output for the
-// gradient, or, with S = 0, none. epsilon_bits are the bits of a double, because a float would lose
-// a small epsilon.
+// gradient, or, with S = 0, none. `settings` are axis_begin, axis_end, the bits of epsilon as a
+// double, because a float attribute would lose a small one, and scale, which is 0 or 1.
 //
 // TensorFlow runs an eager op as a function of its own, in which each input, output and attribute
 // has its cost: so there are few.
@@ -46,16 +46,19 @@ struct Attributes {
 };
 
 bool read(TF_OpKernelConstruction* c, bool gradient, Attributes* a, const Status& status) {
-  int64_t epsilon_bits = 0;
-  unsigned char scale = 0, center = 0;
+  constexpr int kSettings = 4;
+  int64_t settings[kSettings] = {};
+  std::int32_t count = 0, total = 0;
+  unsigned char center = 0;
   TF_Status* s = status.get();
   TF_OpKernelConstruction_GetAttrType(c, "T", &a->type, s);
   if (ok(status)) TF_OpKernelConstruction_GetAttrType(c, "W", &a->weight_type, s);
   if (ok(status)) TF_OpKernelConstruction_GetAttrInt64(c, "P", &a->params, s);
-  if (ok(status)) TF_OpKernelConstruction_GetAttrInt64(c, "axis_begin", &a->axis_begin, s);
-  if (ok(status)) TF_OpKernelConstruction_GetAttrInt64(c, "axis_end", &a->axis_end, s);
-  if (ok(status)) TF_OpKernelConstruction_GetAttrInt64(c, "epsilon_bits", &epsilon_bits, s);
-  if (ok(status)) TF_OpKernelConstruction_GetAttrBool(c, "scale", &scale, s);
+  if (ok(status)) TF_OpKernelConstruction_GetAttrSize(c, "settings", &count, &total, s);
+  if (ok(status) && count != kSettings)
+    return invalid(status, "settings must be 4 numbers. Received: " + std::to_string(count));
+  if (ok(status))
+    TF_OpKernelConstruction_GetAttrInt64List(c, "settings", settings, kSettings, s);
   TF_DataType gradient_type = a->weight_type;
   if (gradient) {
     if (ok(status)) TF_OpKernelConstruction_GetAttrType(c, "G", &gradient_type, s);
@@ -64,9 +67,13 @@ bool read(TF_OpKernelConstruction* c, bool gradient, Attributes* a, const Status
     TF_OpKernelConstruction_GetAttrInt64(c, "S", &a->stats, s);
   }
   if (!ok(status)) return false;
-  a->scale = scale;
+  a->axis_begin = settings[0];
+  a->axis_end = settings[1];
+  std::memcpy(&a->epsilon, &settings[2], sizeof a->epsilon);
+  if (settings[3] != 0 && settings[3] != 1)
+    return invalid(status, "scale must be 0 or 1. Received: scale=" + std::to_string(settings[3]));
+  a->scale = settings[3];
   a->center = gradient ? center : a->params > a->scale;
-  std::memcpy(&a->epsilon, &epsilon_bits, sizeof a->epsilon);
 
   const TF_DataType due = a->type == TF_DOUBLE ? TF_DOUBLE : TF_FLOAT;
   if ((a->params > 0 && a->weight_type != due) || (gradient && gradient_type != due))
@@ -254,7 +261,7 @@ void infer_backward(TF_ShapeInferenceContext* c, TF_Status* status) {
 void add_attributes(TF_OpDefinitionBuilder* op) {
   for (const char* spec :
        {"T: {float, double, bfloat16, half}", "W: {float, double} = DT_FLOAT", "P: int >= 0",
-        "scale: bool", "axis_begin: int", "axis_end: int", "epsilon_bits: int"})
+        "settings: list(int)"})
     TF_OpDefinitionBuilderAddAttr(op, spec);
 }
 
