@@ -15,10 +15,10 @@ from py_layernorm.rollback import all_or_nothing
 
 @dataclass
 class Report:
-    """What `accelerate` or `restore` did: the paths of the layers that were changed or left.
+    """What `accelerate` or `restore` did: the layers that changed and those that were left.
 
-    A path is Keras's `layer.path`, or the layer's name before it is built. If several layers share
-    it, the layer's place in the model is used instead: `model/block/norm[1]` is the second layer that
+    A path is Keras's `layer.path`, or the layer's name before it is built. If several layers
+    share it, the layer's place in the model is used instead: `model/block/norm[1]` is the second layer that
     `block` holds.
 
     Example:
@@ -78,8 +78,8 @@ def accelerate(model: keras.Model) -> Report:
     report = _change(model, "accelerated", interchange.why_not_ours, _to_ours)
     if report.changed and model.compiled and model.jit_compile:
         report.note = (
-            "The model is compiled for XLA, which uses the portable engine. To use the fused engine, "
-            "compile it again with jit_compile=False."
+            "The model is compiled for XLA, which uses the portable engine. To use the fused "
+            "engine, compile it again with jit_compile=False."
         )
     return report
 
@@ -115,9 +115,9 @@ def restore(model: keras.Model) -> Report:
 def _to_ours(layer: Any) -> str | None:
     """Make `layer` ours, or return why ours rejects an input in the model's graph.
 
-    An input that is not in the graph is seen only in a call: because of `_accelerated`, Keras's code
-    then computes it. That would work for the graph's inputs too, but not after saving and loading:
-    a layer loaded from a file is entirely ours.
+    An input that is not in the graph is seen only in a call: because of `_accelerated`, Keras's
+    code then computes it. That would work for the graph's inputs too, but not after saving and
+    loading: a layer loaded from a file is entirely ours.
     """
     layer.__class__ = LayerNormalization
     for tensor in keras_internals.symbolic_inputs(layer):

@@ -147,7 +147,7 @@ def built_shape(config: Any) -> Sequence[int | None]:
     """The shape that a layer in a file was built for.
 
     Raises:
-        ValueError: if there is none; Keras would then consider the layer built, without its weights.
+        ValueError: if there is none: Keras would treat the layer as built, without its weights.
     """
     shape = config.get("input_shape") if isinstance(config, dict) else None
     if not isinstance(shape, (list, tuple)) or not all(
@@ -202,7 +202,7 @@ def from_registry(get: Callable[[Any], Any], value: Any, name: str, optional: bo
             None unless `optional`.
 
     Warns:
-        UserWarning: if loading a file cannot restore it: otherwise users notice only when they load it.
+        UserWarning: if loading a file cannot restore it: otherwise users notice only at load.
     """
     kind = name.split("_")[1]
     try:
@@ -230,7 +230,7 @@ def from_registry(get: Callable[[Any], Any], value: Any, name: str, optional: bo
     return found
 
 
-# (id of an object, Keras's `get`) -> the object, its registered name, and whether files restore it.
+# (id of an object, Keras's `get`): the object, its registered name, whether files restore it.
 _restored: dict[tuple[int, Callable[[Any], Any]], tuple[weakref.ref, str, bool]] = {}
 
 

@@ -86,8 +86,8 @@ def _add(model: keras.Sequential, layer: keras.layers.Layer) -> None:
     """`model.add(layer)`, or an error that leaves the model and the layer as they were.
 
     Keras appends the layer, then builds the model; when the build fails, the layer stays and
-    every later use of the model fails. There is no public way to undo this: `pop()` rebuilds, and so
-    changes what was already built. The warning comes last and inside the block, because a filter
+    every later use of the model fails. There is no public way to undo this: `pop()` rebuilds, and
+    so changes what was already built. The warning comes last and inside the block, because a filter
     or a handler may turn it into an error, which must undo the change as well.
     """
     with all_or_nothing(model, layer):

@@ -1,4 +1,4 @@
-"""The doctor behind `python -m py_layernorm`: what is installed, which engine is used, what is wrong.
+"""The doctor behind `python -m py_layernorm`: what is installed, which engine runs, what is wrong.
 
 Imports neither Keras nor NumPy at the top: it has to run where they are missing.
 """

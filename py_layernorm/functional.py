@@ -96,8 +96,8 @@ class LayerNorm(keras.Operation):
         return keras.KerasTensor(x.shape, dtype=result_dtype(came))
 
     def get_config(self) -> dict[str, Any]:
-        """Keras on its own would record the arguments as passed: NumPy ints, which it cannot save, and
-        epsilon=None, which may mean another number where the file is loaded."""
+        """Keras on its own would record the arguments as passed: NumPy ints, which it cannot save,
+        and epsilon=None, which may mean another number where the file is loaded."""
         config = super().get_config()
         config.update(axis=self.axis, epsilon=self.epsilon, param_axis=self.param_axis)
         return legacy_format.written(config)

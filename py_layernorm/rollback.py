@@ -55,9 +55,9 @@ class Memory:
     """The classes and attributes of layers and of all layers within them, as they are now.
 
     Adding a layer to a model changes more than its list of layers: the graph, every layer that is
-    called again for it, the tracker, and the layer that is added. Keras undoes none of that. All of
-    it is in attributes, and in the lists, dicts and sets that they contain, so these are remembered,
-    whatever their names. Tensors, weights and optimizers are shared, not copied.
+    called again for it, the tracker, and the layer that is added. Keras undoes none of that. All
+    of it is in attributes, and in the lists, dicts and sets that they contain, so these are
+    remembered, whatever their names. Tensors, weights and optimizers are shared, not copied.
     """
 
     def __init__(self, *layers: keras.layers.Layer) -> None:

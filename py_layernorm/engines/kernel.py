@@ -80,7 +80,9 @@ def check_not_truncated(path: Path) -> None:
             )
             end = max(end, offset + stored)
     except struct.error:
-        raise OSError(f"{path} is truncated: it has {size} bytes and an incomplete header") from None
+        raise OSError(
+            f"{path} is truncated: it has {size} bytes and an incomplete header"
+        ) from None
     if size < end:
         raise OSError(f"{path} is truncated: it has {size} bytes of {end}")
 

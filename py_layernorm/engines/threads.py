@@ -1,6 +1,7 @@
 """How many threads a kernel call uses: the number set here, else the framework's setting.
 
-The kernel starts with PY_LAYERNORM_THREADS, or else the number of processors available to the process.
+The kernel starts with PY_LAYERNORM_THREADS, or else with as many threads as the process may use
+processors.
 """
 
 import os

@@ -70,7 +70,8 @@ def layernorm_r() -> RPackage:
     NumPy arrays are passed by reference: a model that goes through R is the same object afterwards.
     Plain values are converted: numbers, strings, None (NULL), lists and dicts.
 
-    After that rpy2 also converts Keras objects, so `%%R -i model` works in a notebook, and so do `rpy2.robjects.globalenv["model"] = model` and functions of other R packages.
+    After that rpy2 also converts Keras objects, so `%%R -i model` works in a notebook, and so do
+    `rpy2.robjects.globalenv["model"] = model` and functions of other R packages.
 
     R starts once in a process, and ends with it. Only the thread that runs Python's main program
     may call R.
