@@ -18,8 +18,8 @@ class Report:
     """What `accelerate` or `restore` did: the layers that changed and those that were left.
 
     A path is Keras's `layer.path`, or the layer's name before it is built. If several layers
-    share it, the layer's place in the model is used instead: `model/block/norm[1]` is the second layer that
-    `block` holds.
+    share it, the layer's place in the model is used instead: `model/block/norm[1]` is
+    the second layer in `block`.
 
     Example:
 
