@@ -4,10 +4,10 @@ This module needs neither Keras nor TensorFlow.
 """
 
 import ctypes
-import importlib.util
 import os
 import re
 import struct
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +44,9 @@ def find(name: str) -> Path:
         FileNotFoundError: if there is no such library, or no kernel beside it.
         OSError: if one of the two is truncated.
     """
-    # A namespace package: an editable install has two folders, the sources and what was compiled.
-    spec = importlib.util.find_spec("py_layernorm.native")
-    folders = list(spec.submodule_search_locations or ()) if spec else []
+    # An editable install has two folders: the sources and what was compiled.
+    package = sys.modules[__name__.partition(".")[0]]
+    folders = [str(Path(path) / "native") for path in package.__path__]
     for folder in map(Path, folders):
         if (folder / name).exists() and (folder / KERNEL).exists():
             check_not_truncated(folder / name)
