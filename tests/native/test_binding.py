@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(MISSING != "", reason=MISSING)
 
 @pytest.fixture
 def loaded(tmp_path):
-    """A copy of the library, whose number of threads nobody else sees."""
+    """A copy of the library, with its own number of threads."""
     return kernel.Kernel(shutil.copy(library(), tmp_path))
 
 
