@@ -46,15 +46,15 @@ def find(name: str) -> Path:
     """
     # An editable install has two folders: the sources and what was compiled.
     package = sys.modules[__name__.partition(".")[0]]
-    folders = [str(Path(path) / "native") for path in package.__path__]
-    for folder in map(Path, folders):
+    folders = [Path(path) / "native" for path in package.__path__]
+    for folder in folders:
         if (folder / name).exists() and (folder / KERNEL).exists():
             check_not_truncated(folder / name)
             check_not_truncated(folder / KERNEL)
             return folder / name
     raise FileNotFoundError(
-        f"there is no native library in {folders[0] if folders else 'py_layernorm/native'}: it was "
-        "not compiled when py_layernorm was installed"
+        f"there is no native library in {folders[0]}: it was not compiled when py_layernorm was "
+        "installed"
     )
 
 
