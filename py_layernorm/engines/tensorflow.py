@@ -133,6 +133,8 @@ def short_way(layer: Any) -> Callable[[Any], Any] | None:
         if y is None:
             if type(x) is np.ndarray and x.dtype.name == layer.compute_dtype:
                 x = tf.convert_to_tensor(x)
+            if not (tf.is_tensor(x) and tf.executing_eagerly()):
+                return None
             rank = len(x.shape)
             if rank not in attributes:
                 attributes[rank] = _attributes_for(layer, x.shape, bool(weights))
