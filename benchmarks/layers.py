@@ -1,4 +1,4 @@
-"""Whole layer against whole layer in TensorFlow: ours, Keras's in graph mode and under XLA.
+"""Complete layers in TensorFlow: ours, and Keras's in graph mode and under XLA.
 
 The layers take turns in one process. Each function is traced before it is timed, and returns a
 single number, so that nothing is spent on handing results to Python.
@@ -15,7 +15,7 @@ from py_layernorm import LayerNormalization, use_engine
 
 KERAS = keras.layers.LayerNormalization
 SHAPES = ((32, 128, 768), (8, 1024, 1024))
-SECTION = "TensorFlow: whole layer against whole layer, seconds"
+SECTION = "TensorFlow: complete layers, seconds"
 
 
 def tensor(shape: tuple[int, ...], dtype: str = "float32") -> tf.Tensor:
@@ -127,7 +127,7 @@ def rows() -> Iterator[Row]:
 
 
 def portable_rows() -> Iterator[Row]:
-    """What the portable engine costs beside Keras's own layer, where the op cannot serve."""
+    """What the portable engine costs beside Keras's own layer, where there is no op."""
     x = tensor(SHAPES[0])
     with use_engine("portable"):
         ours, theirs = chain(LayerNormalization, x), chain(KERAS, x)

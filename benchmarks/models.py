@@ -1,4 +1,4 @@
-"""A training step of whole models, before and after `accelerate`, as Keras's `fit` runs it."""
+"""A training step of complete models, before and after `accelerate`, as Keras's `fit` runs it."""
 
 from collections.abc import Callable, Iterator
 
@@ -8,7 +8,7 @@ from rows import Row, paired
 
 from py_layernorm import accelerate
 
-SECTION = "training step of a whole model, seconds"
+SECTION = "training step of a complete model, seconds"
 
 
 def encoder() -> tuple[keras.Model, tuple[int, ...]]:

@@ -1,4 +1,4 @@
-"""A row of `make bench`: what is measured, beside what people would use instead, and its limit."""
+"""A row of `make bench`: what is measured, the alternative it is compared with, and its limit."""
 
 import statistics
 import time
@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 @dataclass
 class Row:
-    """`value` is the ratio or difference that is held against `limit` (smaller is better)."""
+    """`value` is the ratio or difference that is compared with `limit` (smaller is better)."""
 
     section: str
     name: str

@@ -1,5 +1,6 @@
-# The main job, in R: pipe a Sequential model with layer_layer_normalization(), train it on real
-# data that ships with R, compare it with the same model without, and save it for Python.
+# The main example, in R: build a Sequential model with pipes and layer_layer_normalization(), train
+# it on real data that comes with R, compare it with the same model without normalisation, and save
+# it for Python.
 #
 #   make demo        runs this and then examples/demo.py
 
@@ -21,7 +22,7 @@ train <- function(model, data, loss, metric, epochs) {
   model$fit(
     as_float32(data$x), as_float32(data$y),
     epochs = epochs, batch_size = 32L,
-    verbose = if (isatty(stdout())) 1L else 2L # no moving bar into a file
+    verbose = if (isatty(stdout())) 1L else 2L # no progress bar in a file
   )
   model$evaluate(as_float32(data$x_test), as_float32(data$y_test), verbose = 0L)[[2]]
 }
@@ -35,7 +36,7 @@ compare <- function(title, make_model, data, loss, metric, epochs) {
     model <- make_model(normalised)
     score <- c(score, train(model, data, loss, metric, epochs))
   }
-  # What Python is to load, and what it is to predict: bytes, not rounded text.
+  # For Python: the model, and its predictions as bytes, not as rounded text.
   model$save(file.path(out, paste0(title, ".keras")))
   x_test <- as_float32(data$x_test)
   np$savez(

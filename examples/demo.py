@@ -1,4 +1,4 @@
-"""The main job, in Python: load what R saved, predict the same numbers, extend with the same call.
+"""The main example, in Python: load R's models, predict the same numbers, extend one model.
 
 make demo        runs examples/demo.R and then this
 """
@@ -22,11 +22,11 @@ def difference(title: str) -> float:
 
 
 def extend_iris() -> tuple[int, float]:
-    """R's model for iris, two layers deeper by the same call: its length and its accuracy."""
+    """Extend R's iris model with the same call; return its number of layers and its accuracy."""
     keras.utils.set_random_seed(42)
     model = keras.models.load_model(OUT / "iris.keras", compile=False)
     data = np.load(OUT / "iris.npz")
-    model.pop()  # R's last layer; what was learnt below it stays
+    model.pop()  # R's last layer; the trained layers below it stay
     model.add(keras.layers.Dense(16, activation="relu", name="more"))
     layer_layer_normalization(model)
     model.add(keras.layers.Dense(3, activation="softmax", name="species"))

@@ -2,7 +2,7 @@
 
 `layer_layer_normalization(object, ...)` returns a layer, an extended Sequential model or an
 output tensor, depending on `object`. Importing this package registers `LayerNormalization`
-with Keras, which is what loading a `.keras` file that holds one needs.
+with Keras, which is required to load a `.keras` file that contains one.
 """
 
 __version__ = "0.1.0"
@@ -19,8 +19,8 @@ try:
     engines.register()
     pickling.register()
 except Exception as _problem:
-    # No Keras, or none with a backend that works. `python -m py_layernorm` imports this file before
-    # it can say so; the names, when asked for, raise what went wrong.
+    # Keras or a working backend is missing. `python -m py_layernorm` has to import this file to
+    # report it, so the error is raised only when one of the names is used.
     _why = _problem
 
     def __getattr__(name: str) -> object:

@@ -1,4 +1,4 @@
-"""`accelerate` and `restore`: an existing model's layer normalisations made ours, and back."""
+"""`accelerate` and `restore`: switch a model's layer normalisations to ours, and back."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -15,11 +15,11 @@ from py_layernorm.rollback import all_or_nothing
 
 @dataclass
 class Report:
-    """What `accelerate` or `restore` did: the paths of the layers that changed, and of those left.
+    """What `accelerate` or `restore` did: the layers that changed and those that were left.
 
-    A path is Keras's `layer.path`, or the layer's name before it is built. Where several layers
-    share that, it is the layer's place instead: `model/block/norm[1]` is the second layer that
-    `block` holds.
+    A path is Keras's `layer.path`, or the layer's name before it is built. If several layers
+    share it, the layer's place in the model is used instead: `model/block/norm[1]` is
+    the second layer in `block`.
 
     Example:
 
@@ -46,26 +46,26 @@ def accelerate(model: keras.Model) -> Report:
 
     The layers stay the same objects, with the same weights, names and place in the graph; the
     optimizer keeps its state; layers inside nested models and composite layers are reached too.
-    Compiled training, test and predict functions are made anew at their next use. Functions of
-    your own that were traced before (`tf.function`) keep what they were traced with. Input that
-    only ours refuses, and that no graph announces, is still computed by Keras's code.
+    Compiled training, test and predict functions are rebuilt when they are next used. Your own
+    functions that were already traced (`tf.function`) keep the old code. Input that only our layer
+    rejects, and that is not in the model's graph, is still computed by Keras's code.
 
-    XLA cannot run the native op. Keras compiles for XLA if told to, and by default where it sees
-    a GPU or is older: `compile(jit_compile=False)` has the fused engine in any case.
+    XLA cannot run the native op. Keras compiles for XLA if you ask for it, and by default on a GPU
+    or in older versions: use `compile(jit_compile=False)` to get the fused engine.
 
     Args:
         model: A Keras model, built or not.
 
     Returns:
         A `Report`: `changed`, the paths of the layers that are now ours, and `left`, those that
-        are not, each with the reason: `rms_scaling`, a subclass with code of its own, a method that
-        was replaced, an argument or an input in the model's graph that ours refuses (ragged input,
-        for one), or an `axis` that mixes signs, for which Keras orders `gamma` wrongly; and `note`,
-        what else there is to say. As text it is ready to print.
+        are not, each with the reason: `rms_scaling`, a subclass with its own code, a method that
+        was replaced, an argument or an input in the model's graph that our layer rejects (such as
+        ragged input), or an `axis` with mixed signs, for which Keras orders `gamma` wrongly; and
+        `note`, further advice. `print()` shows all of it.
 
     Raises:
-        TypeError: if `model` is no Keras model. The model is then, and after any other failure,
-            as it was.
+        TypeError: if `model` is not a Keras model. After this or any other failure the model is
+            unchanged.
 
     Example:
 
@@ -78,14 +78,14 @@ def accelerate(model: keras.Model) -> Report:
     report = _change(model, "accelerated", interchange.why_not_ours, _to_ours)
     if report.changed and model.compiled and model.jit_compile:
         report.note = (
-            "The model is compiled for XLA, where the portable engine serves; for the fused one "
-            "compile it again with jit_compile=False."
+            "The model is compiled for XLA, which uses the portable engine. To use the fused "
+            "engine, compile it again with jit_compile=False."
         )
     return report
 
 
 def restore(model: keras.Model) -> Report:
-    """Make every layer normalisation of ours in `model` Keras's own, in place: `accelerate` undone.
+    """Undo `accelerate`: turn our layer normalisations in `model` into Keras's own, in place.
 
     A model saved afterwards loads where `py_layernorm` is not installed.
 
@@ -95,11 +95,11 @@ def restore(model: keras.Model) -> Report:
     Returns:
         A `Report`: `changed`, the paths of the layers that are now Keras's, and `left`, those that
         are not, each with the reason: `param_axis`, which Keras's layer does not have, an `axis`
-        that mixes signs, or a subclass with code of its own.
+        with mixed signs, or a subclass with its own code.
 
     Raises:
-        TypeError: if `model` is no Keras model. The model is then, and after any other failure,
-            as it was.
+        TypeError: if `model` is not a Keras model. After this or any other failure the model is
+            unchanged.
 
     Example:
 
@@ -113,11 +113,11 @@ def restore(model: keras.Model) -> Report:
 
 
 def _to_ours(layer: Any) -> str | None:
-    """Make `layer` ours; or say which of the inputs that a model's graph holds ours refuses.
+    """Make `layer` ours, or return why ours rejects an input in the model's graph.
 
-    An input that no graph holds is seen only when it comes: `_accelerated` has it served by
-    Keras's code. Left out here, that would do for the graph's inputs as well, but for the files:
-    what they bring back is ours altogether.
+    An input that is not in the graph is seen only in a call: because of `_accelerated`, Keras's
+    code then computes it. That would work for the graph's inputs too, but not after saving and
+    loading: a layer loaded from a file is entirely ours.
     """
     layer.__class__ = LayerNormalization
     for tensor in keras_internals.symbolic_inputs(layer):
@@ -143,7 +143,7 @@ def _change(
     why_not: Callable[[keras.layers.Layer], str | None],
     change: Callable[[keras.layers.Layer], str | None],
 ) -> Report:
-    """Change the class of every layer for which neither function gives a reason, or of none.
+    """Change the class of each layer, unless a function gives a reason not to; undo all on error.
 
     The class is all that differs: our layer adds no state to Keras's. Replacing the objects
     instead would miss those that composite layers and users hold, and Functional's graph.
@@ -167,7 +167,7 @@ def _change(
 
 
 def _report(verb: str, model: keras.Model, outcomes: list[tuple[Any, str | None]]) -> Report:
-    """The report on layers, each with why it was left or None, by paths that differ."""
+    """The report on the layers; an outcome is the reason why a layer was left, or None."""
     report = Report(verb)
     layers = [layer for layer, _ in outcomes]
     for path, (_, why) in zip(_paths(model, layers), outcomes, strict=True):
@@ -179,9 +179,9 @@ def _report(verb: str, model: keras.Model, outcomes: list[tuple[Any, str | None]
 
 
 def _paths(model: keras.Model, layers: list[Any]) -> list[str]:
-    """Each layer's path, or its name before it is built; its place, where layers share that.
+    """Each layer's path, or its name before it is built, or its place if layers share that.
 
-    They do in composite layers that are not built yet, or that build their parts by hand.
+    Paths are shared in composite layers that are not built yet, or that build their parts by hand.
     """
     paths = [layer.path or layer.name for layer in layers]
     shared = Counter(paths)

@@ -1,4 +1,4 @@
-"""Every refusal of an argument. An error names the argument, what was expected and what came."""
+"""Checks of arguments. An error names the argument, what was expected and what was received."""
 
 import contextlib
 import functools
@@ -24,12 +24,12 @@ INPUT_DTYPES = (
 
 
 def received(name: str, value: object) -> str:
-    """`Received: axis=1.5 (float)`, the end of every message; long values are cut."""
+    """`Received: axis=1.5 (float)`, the end of every message; long values are truncated."""
     return f"Received: {name}={cut(value)} ({type(value).__name__})"
 
 
 def cut(value: object) -> str:
-    """The text of a value, at most 200 characters of it."""
+    """The text of a value, truncated to 200 characters."""
     try:
         text = repr(value)
     except Exception:  # an int of 5,000 digits, which Python does not print, or a broken class
@@ -41,7 +41,7 @@ def _is_int(value: object) -> bool:
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
-# Below, the usual case comes first: an eager call on a small tensor spends its time in Python.
+# The usual case comes first below, because a small eager call spends its time in Python.
 
 
 def axis(value: Any, name: str = "axis") -> Axis:
@@ -63,7 +63,7 @@ def axis(value: Any, name: str = "axis") -> Axis:
     return tuple(ints) if isinstance(value, tuple) else ints
 
 
-_fitting: dict[tuple[Any, Any, int], Axes] = {}  # what was found to fit a rank
+_fitting: dict[tuple[Any, Any, int], Axes] = {}  # arguments that have passed the checks
 
 
 def axes(axis: Axis, param_axis: Axis | None, shape: Sequence[int | None]) -> Axes:
@@ -105,7 +105,7 @@ def weight_shape(axes: Axes, shape: Sequence[int | None], name: str) -> tuple[in
     """The shape of the weights of a layer for an input of `shape`.
 
     Raises:
-        ValueError: if one of their axes has no known length.
+        ValueError: if the length of one of their axes is unknown.
     """
     lengths = tuple(map(shape.__getitem__, axes.spanned))
     if None in lengths:
@@ -118,7 +118,7 @@ def weight_shape(axes: Axes, shape: Sequence[int | None], name: str) -> tuple[in
 
 
 def weights(gamma: Any, beta: Any, axes: Axes, shape: Sequence[int | None]) -> None:
-    """Refuse a gamma or beta that does not fit an input of `shape`; None fits any.
+    """Check that gamma and beta fit an input of `shape`; None fits any.
 
     Raises:
         TypeError: if one is not a dense tensor or array of real numbers.
@@ -147,7 +147,7 @@ def built_shape(config: Any) -> Sequence[int | None]:
     """The shape that a layer in a file was built for.
 
     Raises:
-        ValueError: if there is none; Keras would take the layer for built without its weights.
+        ValueError: if there is none: Keras would treat the layer as built, without its weights.
     """
     shape = config.get("input_shape") if isinstance(config, dict) else None
     if not isinstance(shape, (list, tuple)) or not all(
@@ -195,14 +195,14 @@ def flag(value: Any, name: str) -> bool:
 
 
 def from_registry(get: Callable[[Any], Any], value: Any, name: str, optional: bool) -> Any:
-    """What Keras's `get` (of initializers, regularizers, constraints) makes of `value`.
+    """What Keras's `get` (of initializers, regularizers, constraints) returns for `value`.
 
     Raises:
         ValueError: for a name that Keras does not know, for a value that is not callable, and for
             None unless `optional`.
 
     Warns:
-        UserWarning: if loading a file cannot restore it: otherwise users learn it only at load.
+        UserWarning: if loading a file cannot restore it: otherwise users notice only at load.
     """
     kind = name.split("_")[1]
     try:
@@ -230,23 +230,22 @@ def from_registry(get: Callable[[Any], Any], value: Any, name: str, optional: bo
     return found
 
 
-# id of an object and Keras's `get`: the object, the name that Keras knew it by, and whether files
-# restore it.
+# (id of an object, Keras's `get`): the object, its registered name, whether files restore it.
 _restored: dict[tuple[int, Callable[[Any], Any]], tuple[weakref.ref, str, bool]] = {}
 
 
 def is_restored(value: Any, get: Callable[[Any], Any]) -> bool:
-    """Whether Keras, asked to save `value`, a callable, loads the same again, by `get`.
+    """Whether the callable `value` is the same after Keras saves it and loads it with `get`.
 
-    Keras does write files with functions and objects that it does not know, and fails, or takes
-    another of the same name, when it loads them. Each object is tried once, and once more when it
-    has been registered under another name.
+    Keras writes files with functions and objects that it does not know. When it loads them it
+    fails, or uses another one with the same name. Each object is tried once, and again when it has
+    been registered under another name.
     """
     key, name = (id(value), get), keras.saving.get_registered_name(_registrable(value))
     if key in _restored and _restored[key][1] == name:
         return _restored[key][2]
     answer = _try_to_restore(value, get)
-    with contextlib.suppress(TypeError):  # what cannot be referenced weakly is tried every time
+    with contextlib.suppress(TypeError):  # objects without weak references are tried every time
         _restored[key] = (weakref.ref(value, lambda _: _restored.pop(key, None)), name, answer)
     return answer
 
@@ -262,7 +261,7 @@ def _try_to_restore(value: Any, get: Callable[[Any], Any]) -> bool:
             warnings.simplefilter("ignore")  # Keras's own, about lambdas
             config = keras.saving.serialize_keras_object(value)
         loaded = get(config)
-    except Exception:  # of whatever kind the object's own methods raise
+    except Exception:  # the object's own methods can raise anything
         return False
     return loaded is value or (hasattr(value, "get_config") and type(loaded) is type(value))
 
@@ -275,14 +274,14 @@ def is_tensor(value: object) -> bool:
 
 
 def is_dense_tensor(value: object) -> bool:
-    """Whether `value` is one tensor or array, and stores every element."""
+    """Whether `value` is one tensor or array that stores every element."""
     if isinstance(value, keras.KerasTensor):
         return not keras_internals.is_sparse_or_ragged(value)
     sparse = ("RaggedTensor", "SparseTensor", "MaskedArray", "JAXSparse", "BCOO")
     return type(value).__name__ not in sparse and is_tensor(value)
 
 
-_dense_types: set[type] = set()  # whose every instance is a dense tensor
+_dense_types: set[type] = set()  # all instances of these are dense tensors
 
 
 def tensor(value: Any, name: str, optional: bool = False) -> str:
@@ -318,7 +317,7 @@ def tensor(value: Any, name: str, optional: bool = False) -> str:
 
 @functools.lru_cache
 def dtype_name(dtype: object) -> str:
-    """The name of a dtype of whatever library: "float32" for torch.float32."""
+    """The name of a dtype of any library: "float32" for torch.float32."""
     return str(getattr(dtype, "name", dtype)).rpartition(".")[2]
 
 
@@ -335,7 +334,7 @@ def _instead_of_tensor(value: object) -> str:
 
 
 def compute_dtype(layer: keras.layers.Layer) -> None:
-    """Raise ValueError unless `layer` computes in floats that have a layer normalisation here."""
+    """Raise ValueError unless `layer` computes in a float dtype that is supported here."""
     if layer.compute_dtype not in FLOAT_DTYPES:
         raise ValueError(
             f"dtype must be one of {', '.join(FLOAT_DTYPES)}, or a policy that computes in one. "

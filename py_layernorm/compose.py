@@ -1,4 +1,4 @@
-"""How a layer is composed with an object, and the helper that makes a layer and composes it."""
+"""Composing a layer with an object, and the helper that constructs a layer and composes it."""
 
 import warnings
 from typing import Any
@@ -12,20 +12,20 @@ from py_layernorm.rollback import all_or_nothing
 
 
 def compose_layer(object: Any, layer: keras.layers.Layer) -> Any:
-    """Compose `layer` with `object`; what comes back depends on `object`.
+    """Compose `layer` with `object`; the result depends on `object`.
 
     Args:
         object: None; a `keras.Sequential`; or a tensor (symbolic, eager, or a NumPy array).
         layer: Any Keras layer.
 
     Returns:
-        For None the layer. For a Sequential the same model, one layer longer. For a tensor the
-        output tensor, `layer(object)`.
+        For None, the layer. For a Sequential, the same model with the layer appended. For a tensor,
+        the output tensor, `layer(object)`.
 
     Raises:
-        TypeError: if `object` is anything else, or `layer` is no Keras layer.
+        TypeError: if `object` is anything else, or `layer` is not a Keras layer.
         Exception: whatever the layer raises when it cannot be built there; the Sequential and the
-            layer are then as they were before the call.
+            layer are then unchanged.
 
     Warns:
         UserWarning: if the Sequential was compiled: it must be compiled again before it is
@@ -86,13 +86,13 @@ def _add(model: keras.Sequential, layer: keras.layers.Layer) -> None:
     """`model.add(layer)`, or an error that leaves the model and the layer as they were.
 
     Keras appends the layer, then builds the model; when the build fails, the layer stays and
-    every later use of the model fails. It has no public way back: `pop()` builds anew, and so
-    changes what had been built. The warning comes last, and within the block: a filter or a handler
-    may turn it into an error, which must undo the change as well.
+    every later use of the model fails. There is no public way to undo this: `pop()` rebuilds, and
+    so changes what was already built. The warning comes last and inside the block, because a filter
+    or a handler may turn it into an error, which must undo the change as well.
     """
     with all_or_nothing(model, layer):
         model.add(layer)
-        # Keras would keep using what it traced before: train, test and predict without the layer.
+        # Otherwise Keras would train, test and predict with old traces, without the layer.
         keras_internals.forget_compiled_functions(model)
         if model.compiled:
             warnings.warn(
@@ -119,11 +119,11 @@ def layer_layer_normalization(
     name: str | None = None,
     **kwargs: Any,
 ) -> Any:
-    """Make a `LayerNormalization` and compose it with `object`.
+    """Construct a `LayerNormalization` and compose it with `object`.
 
     Args:
         object: None; a `keras.Sequential`; or a tensor (symbolic, eager, a NumPy array).
-        axis: The axes to normalise over; this and all that follow are the arguments of
+        axis: The axes to normalise over; this and all later arguments are those of
             `LayerNormalization`.
         epsilon: Added to the variance; None means `keras.backend.epsilon()**2`.
         center: Whether to add `beta`.
@@ -135,16 +135,16 @@ def layer_layer_normalization(
         beta_constraint: Constraint of `beta`, or None.
         gamma_constraint: Constraint of `gamma`, or None.
         trainable: Whether the weights are trained.
-        name: The layer's name; if None, Keras's next one that the Sequential does not hold yet.
+        name: The layer's name; if None, Keras's next one that is not yet in the Sequential.
         **kwargs: More arguments of `LayerNormalization`: `param_axis`, `dtype`, `input_shape`.
 
     Returns:
-        For None the layer. For a Sequential the same model, one layer longer. For a tensor the
-        output tensor, of the same shape and the layer's compute dtype.
+        For None, the layer. For a Sequential, the same model with the layer appended. For a tensor,
+        the output tensor, of the same shape and the layer's compute dtype.
 
     Raises:
         TypeError: if `object` is anything else, or a tensor that is ragged, sparse, masked or not
-            of real numbers. No layer is made then.
+            of real numbers. No layer is created then.
         TypeError, ValueError: those of `LayerNormalization` and `compose_layer`.
 
     Example:
@@ -163,7 +163,7 @@ def layer_layer_normalization(
     if checks.is_tensor(object):
         checks.tensor(object, "object")
     if name is None and isinstance(object, keras.Sequential):
-        # Keras counts names per process, so a loaded model may hold the name that comes next.
+        # Keras counts names per process, so a loaded model may already use the next name.
         taken = {other.name for other in keras_internals.sublayers(object)}
         name = keras_internals.new_name("LayerNormalization", taken)
     layer = LayerNormalization(

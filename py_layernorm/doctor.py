@@ -1,4 +1,4 @@
-"""The doctor behind `python -m py_layernorm`: what is installed, what serves, what is wrong.
+"""The doctor behind `python -m py_layernorm`: what is installed, which engine runs, what is wrong.
 
 Imports neither Keras nor NumPy at the top: it has to run where they are missing.
 """
@@ -24,7 +24,7 @@ RPY2_PROBE = "import rpy2.rinterface as r; r.initr(); print(r.baseenv['R.version
 
 @dataclass
 class Finding:
-    """One line of the report; `problem` says what is wrong and `remedy` the command against it."""
+    """One line of the report; `problem` says what is wrong, `remedy` which command fixes it."""
 
     label: str
     value: str
@@ -54,12 +54,12 @@ def python_findings() -> Iterator[Finding]:
 
 
 def keras_findings() -> Iterator[Finding]:
-    """Keras's backend, the engine and the self-check: all that needs Keras to be imported."""
+    """Keras's backend, the engine and the self-check, which all need Keras."""
     try:
         import keras
 
         backend = keras.backend.backend()
-    except Exception as error:  # a missing backend, a broken one, a wrong keras.json: all count
+    except Exception as error:  # a missing or broken backend, or a wrong keras.json
         missing = getattr(error, "name", None)
         yield Finding(
             "Keras backend",
@@ -129,7 +129,7 @@ def self_check() -> float:
 
 
 def ask_r() -> dict[str, str] | Finding:
-    """What r/probe.R finds, by name; or what keeps R from running it."""
+    """What r/probe.R finds, by name, or why R cannot run it."""
     rscript = shutil.which("Rscript")
     if not rscript:
         return Finding(
@@ -170,7 +170,7 @@ def r_findings() -> Iterator[Finding]:
 
 
 def reticulates_python(found: dict[str, str]) -> Finding:
-    """Which Python reticulate starts, and what is wrong unless it is this one, as it was set."""
+    """Which Python reticulate starts, and what is wrong if it is not this one, as set."""
     label, python = "reticulate's Python", found.get("python", "")
     names = ("RETICULATE_PYTHON", "RETICULATE_PYTHON_ENV")
     setting = next((name for name in names if name in found), "")
@@ -223,7 +223,7 @@ def layernorm_finding(version: str | None) -> Finding:
 
 
 def rpy2_finding() -> Finding:
-    """Whether rpy2 is there and starts R, in a process of its own."""
+    """Whether rpy2 is installed and can start R, in a separate process."""
     try:
         version = importlib.metadata.version("rpy2")
     except importlib.metadata.PackageNotFoundError:
@@ -247,9 +247,9 @@ def rpy2_finding() -> Finding:
 
 
 def rpy2_mode() -> dict[str, str]:
-    """The environment that rpy2 is to be imported in: without its compiled module if it can be.
+    """The environment in which to import rpy2: without its compiled module, if possible.
 
-    That one writes to stderr of what R calls and rpy2 has not defined.
+    The compiled module writes to stderr about callbacks of R that rpy2 has not defined.
     """
     possible = importlib.util.find_spec("_rinterface_cffi_abi")
     return {"RPY2_CFFI_MODE": "ABI"} if possible and "RPY2_CFFI_MODE" not in os.environ else {}
@@ -261,7 +261,7 @@ def findings(r: bool = True) -> list[Finding]:
 
 
 def render(found: list[Finding]) -> str:
-    """The report as text: a line per finding, then each problem with what mends it."""
+    """The report as text: a line per finding, then each problem with its fix."""
     width = max(len(f.label) for f in found)
     lines = [f"{f.label:<{width}}  {f.value}" for f in found]
     problems = [f for f in found if f.problem]

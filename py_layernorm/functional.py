@@ -35,7 +35,7 @@ def layer_norm(
         param_axis: The axes that `gamma` and `beta` span; None means `axis`.
 
     Returns:
-        A tensor of `x`'s shape, and of its dtype; for integers and booleans of
+        A tensor of `x`'s shape and dtype; for integers and booleans the dtype is
         `keras.config.floatx()`.
 
     Raises:
@@ -68,7 +68,7 @@ def layer_norm(
 
 @keras.saving.register_keras_serializable(package="py_layernorm")
 class LayerNorm(keras.Operation):
-    """`layer_norm` as an operation, so that symbolic tensors and saved models can hold it."""
+    """`layer_norm` as an operation, for symbolic tensors and saved models."""
 
     def __init__(
         self,
@@ -96,8 +96,8 @@ class LayerNorm(keras.Operation):
         return keras.KerasTensor(x.shape, dtype=result_dtype(came))
 
     def get_config(self) -> dict[str, Any]:
-        """What Keras would record by itself are the arguments: NumPy's ints, which it refuses, and
-        an epsilon of None, which may mean another number where the file is loaded."""
+        """Keras on its own would record the arguments as passed: NumPy ints, which it cannot save,
+        and epsilon=None, which may mean another number where the file is loaded."""
         config = super().get_config()
         config.update(axis=self.axis, epsilon=self.epsilon, param_axis=self.param_axis)
         return legacy_format.written(config)
@@ -116,9 +116,9 @@ def normalize(
     epsilon: float,
     dtype: str | None = None,
 ) -> Any:
-    """What the layer and `layer_norm` share.
+    """The part that the layer and `layer_norm` share.
 
-    `x` is of any real dtype, `came`; the output is of `dtype`.
+    `x` has the dtype `came`, which may be any real dtype; the output has `dtype`.
     """
     dtype = dtype or result_dtype(came)
     x = ops.convert_to_tensor(x, dtype=None if came in checks.FLOAT_DTYPES else dtype)

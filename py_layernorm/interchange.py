@@ -1,4 +1,4 @@
-"""Whether Keras's layer normalisation and ours can stand in for each other, layer by layer."""
+"""Whether Keras's layer normalisation and ours can replace each other, layer by layer."""
 
 import functools
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ KERAS_LAYER = keras.layers.LayerNormalization
 
 
 def why_not_ours(layer: keras.layers.Layer) -> str | None:
-    """None for a Keras layer to change, "" for a layer that is no concern, else the reason."""
+    """None for a Keras layer to change, "" for any other kind of layer, else the reason."""
     if not isinstance(layer, KERAS_LAYER) or isinstance(layer, LayerNormalization):
         return ""
     if type(layer) is not KERAS_LAYER:
@@ -24,7 +24,7 @@ def why_not_ours(layer: keras.layers.Layer) -> str | None:
 
 
 def why_not_kerass(layer: keras.layers.Layer) -> str | None:
-    """Like `why_not_ours`, for the way back."""
+    """Like `why_not_ours`, for changing our layer back."""
     if not isinstance(layer, LayerNormalization):
         return ""
     if type(layer) is not LayerNormalization:
@@ -35,7 +35,7 @@ def why_not_kerass(layer: keras.layers.Layer) -> str | None:
 
 
 def _replaced(layer: keras.layers.Layer) -> str | None:
-    """Which method, of those that ours would override, is no longer Keras's code; or None."""
+    """Which method that ours would override is no longer Keras's code, or None."""
     for name, ours in vars(LayerNormalization).items():
         if callable(ours) and hasattr(KERAS_LAYER, name):
             code = getattr(getattr(layer, name), "__func__", getattr(layer, name))
@@ -46,7 +46,7 @@ def _replaced(layer: keras.layers.Layer) -> str | None:
 
 
 def _refused(layer: keras.layers.Layer) -> str | None:
-    """Why ours cannot be made with the layer's arguments, of which Keras checks few; or None."""
+    """Why ours cannot take the layer's arguments, few of which Keras checks, or None."""
     if layer.epsilon is None:
         return "Keras's layer and ours take epsilon=None for different numbers"
     try:
@@ -63,8 +63,9 @@ def _refused(layer: keras.layers.Layer) -> str | None:
 def _wrong_order(layer: keras.layers.Layer) -> str | None:
     """Why the weights have other shapes in Keras's layer than in ours, or None.
 
-    Keras up to 3.13 takes the axes in the order listed, up to 3.15 in the order of the numbers as
-    they are, later in the order of the input's axes, as ours does. The installed one is asked.
+    Keras up to 3.13 uses the axes in the order listed; up to 3.15, in numerical order with negative
+    numbers first; later, in the order of the input's axes, as ours does. This tests the installed
+    version.
     """
     axis = (layer.axis,) if isinstance(layer.axis, int) else tuple(layer.axis)
     built_for = (layer.get_build_config() or {}).get("input_shape")
@@ -75,7 +76,7 @@ def _wrong_order(layer: keras.layers.Layer) -> str | None:
 
 
 def _ranks_that_tell(axis: tuple[int, ...]) -> Iterable[int]:
-    """The ranks between which the order of the axes may differ, for a layer of unknown rank."""
+    """The ranks to test for a layer of unknown rank: the order of the axes may differ."""
     least = max(max(a + 1, -a) for a in axis)
     ranks = range(least, 2 * least + 1)
     return [rank for rank in ranks if len({a % rank for a in axis}) == len(axis)]
@@ -90,6 +91,6 @@ def _order_in_keras(axis: tuple[int, ...], rank: int) -> list[int]:
         def add_weight(self, *args: Any, shape: tuple[int, ...], **kwargs: Any) -> None:
             order.extend(shape)
 
-    # Each axis is as long as its number says.
+    # The length of each axis is its number.
     Probe(axis=list(axis), center=False, name="probe").build(tuple(range(rank)))
     return order

@@ -1,8 +1,8 @@
 """Keras's legacy format, `.h5` files: its loader drops an `axis` that is a list.
 
-Keras pops "axis" from every configuration in such a file and puts back only a single one. A layer
-made of what is left would normalise over the last axis, silently. So an `axis` of several is
-written a second time, under a name that Keras does not touch.
+Keras removes "axis" from every configuration in such a file and puts it back only if it is a single
+axis. A layer created from the rest would silently normalise over the last axis. So an `axis` with
+several axes is also written under a second name, which Keras does not touch.
 """
 
 from typing import Any
@@ -13,14 +13,14 @@ SECOND_NAME = "axes"
 
 
 def written(config: dict[str, Any]) -> dict[str, Any]:
-    """What `get_config` returns: `config`, for an `.h5` file with a second copy of the axis."""
+    """What `get_config` returns: `config`, with a second copy of the axis for an `.h5` file."""
     if isinstance(config["axis"], int) or not keras_internals.in_legacy_format():
         return config
     return {**config, SECOND_NAME: list(config["axis"])}
 
 
 def read(config: dict[str, Any]) -> dict[str, Any]:
-    """What `from_config` uses: `config`, from an `.h5` file with the axis put back.
+    """What `from_config` uses: `config`, with the axis restored from an `.h5` file.
 
     Raises:
         ValueError: if the file has lost the axis.

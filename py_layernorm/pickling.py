@@ -1,8 +1,8 @@
-"""Pickled models: unpickling one that holds something of ours imports this package.
+"""Pickled models: unpickling one that contains our layer imports this package.
 
-Keras pickles a model as the bytes of a `.keras` file, and a layer in it is found at load only where
-its class was imported before: not in a process that was spawned, nor in tomorrow's. Pickle itself
-imports the module of a function that it is to call, so such a model is restored by one of ours.
+Keras pickles a model as the bytes of a `.keras` file, and finds a layer in it only if its class has
+been imported, which is not the case in a new process. Pickle imports the module of a function that
+it calls, so a function in this module restores such a model.
 """
 
 import copyreg
@@ -16,15 +16,15 @@ from py_layernorm import keras_internals
 
 
 def restored(restore: Callable[..., Any], *arguments: Any) -> Any:
-    """What unpickling calls; that it had to import this module for it is the point."""
+    """Called by unpickling, which has to import this module, and so this package, to do so."""
     return restore(*arguments)
 
 
 def reduced(model: keras.Model) -> tuple[Any, ...]:
-    """`model.__reduce__()`, restored through this module if the model holds something of ours."""
+    """`model.__reduce__()`, restored through this module if the model contains our layer."""
     restore, arguments, *state = model.__reduce__()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Keras's own, about lambdas, which the line above gave
+        warnings.simplefilter("ignore")  # Keras's own, about lambdas: the line above gave it
         ours = '"py_layernorm>' in model.to_json()
     if ours:
         restore, arguments = restored, (restore, *arguments)
@@ -32,7 +32,7 @@ def reduced(model: keras.Model) -> tuple[Any, ...]:
 
 
 def register() -> None:
-    """Have pickle, and all that is built on it, call `reduced` for Keras's two classes of models.
+    """Make pickle, and everything built on it, call `reduced` for Keras's two model classes.
 
     Subclasses are pickled with a reference to their own module.
     """

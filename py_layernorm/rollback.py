@@ -1,4 +1,4 @@
-"""Undoing what a function altered: when it fails, and, for R, shortly after it succeeded."""
+"""Undoing what a function changed: when it fails and, for R, shortly after it succeeds."""
 
 import contextlib
 from collections import OrderedDict
@@ -15,7 +15,7 @@ _kept: ContextVar[list[Callable[[], None]] | None] = ContextVar("kept", default=
 
 @contextlib.contextmanager
 def undone_on_error(undo: Callable[[], None]) -> Iterator[None]:
-    """Call `undo` if the block raises, whatever it raises; a warning made an error counts too."""
+    """Call `undo` if the block raises anything, including a warning turned into an error."""
     try:
         yield
     except BaseException:
@@ -27,7 +27,7 @@ def undone_on_error(undo: Callable[[], None]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def undo_kept() -> Iterator[Callable[[], None]]:
-    """Yield a function that undoes every alteration made in the block, the latest first.
+    """Yield a function that undoes every change made in the block, the latest first.
 
     For a caller that learns of a failure only after the block: R raises its warnings then.
     """
@@ -46,7 +46,7 @@ def undo_kept() -> Iterator[Callable[[], None]]:
 
 @contextlib.contextmanager
 def all_or_nothing(*layers: keras.layers.Layer) -> Iterator[None]:
-    """`undone_on_error` for a block that alters `layers`, or anything within them."""
+    """`undone_on_error` for a block that changes `layers`, or anything inside them."""
     with undone_on_error(Memory(*layers).restore):
         yield
 
@@ -54,9 +54,9 @@ def all_or_nothing(*layers: keras.layers.Layer) -> Iterator[None]:
 class Memory:
     """The classes and attributes of layers and of all layers within them, as they are now.
 
-    Adding a layer to a model alters more than its list of layers: the graph and every layer that
-    is called anew for it, what the tracker has seen, the layer that is added. Keras undoes none of
-    that. It is all in attributes, and in the lists, dicts and sets that they hold, so these are
+    Adding a layer to a model changes more than its list of layers: the graph, every layer that is
+    called again for it, the tracker, and the layer that is added. Keras undoes none of that. All
+    of it is in attributes, and in the lists, dicts and sets that they contain, so these are
     remembered, whatever their names. Tensors, weights and optimizers are shared, not copied.
     """
 
@@ -76,7 +76,7 @@ class Memory:
         self._containers = [(value, _content(value)) for value in found.values()]
 
     def restore(self) -> None:
-        """Put back what has changed since."""
+        """Restore what has changed since."""
         for part, kind, attributes in self._objects:
             if type(part) is not kind:
                 object.__setattr__(part, "__class__", kind)
@@ -89,8 +89,8 @@ class Memory:
 
 
 def _collect(value: Any, found: dict[int, Any]) -> None:
-    """Add `value` to `found`, if it can be altered in place, and the containers that it holds."""
-    # By type: TensorFlow's wrappers claim to be a dict and are none.
+    """Add `value` to `found`, if it can be changed in place, and the containers inside it."""
+    # By type: TensorFlow's wrappers claim to be a dict but are not.
     if id(value) in found or not issubclass(type(value), (list, dict, set, tuple)):
         return
     if not isinstance(value, tuple):
@@ -111,7 +111,7 @@ def _content(container: Any) -> Any:
 
 
 def _same(container: Any, content: Any) -> bool:
-    """Whether a container holds the very objects that it held, in the same order."""
+    """Whether a container still holds the same objects in the same order."""
     if isinstance(content, set):
         return container == content
     if len(container) != len(content):
@@ -122,7 +122,7 @@ def _same(container: Any, content: Any) -> bool:
 
 
 def _refill(container: Any, content: Any) -> None:
-    """Give a container its former content, past what Keras's tracked containers do on change."""
+    """Restore a container's content, bypassing Keras's tracking of changes."""
     if isinstance(container, list):
         list.__setitem__(container, slice(None), content)
         return

@@ -1,4 +1,4 @@
-"""The one table of cases: every engine, the layer and the function are put through it."""
+"""The one table of cases, used for every engine, the layer and the function."""
 
 from dataclasses import dataclass
 

@@ -31,7 +31,7 @@ def fresh_state():
 
 
 def engines():
-    """The engines that can serve here; the portable one always can."""
+    """The engines available here; the portable one always is."""
     available = ["portable"]
     if py_layernorm.engines.fused_unavailable() is None:
         available.append("fused")

@@ -4,7 +4,7 @@ import keras
 
 KERAS = tuple(int(number) for number in keras.__version__.split(".")[:2])
 
-# From 3.7 on a file brings back a registered function that is an initializer.
+# From 3.7 on a file restores a registered function that is an initializer.
 BRINGS_FUNCTIONS_BACK = KERAS >= (3, 7)
 
 # From 3.15 on any callable may be a regularizer or a constraint.

@@ -1,4 +1,4 @@
-"""Layer normalisation in NumPy, as the formula reads: what every engine is held against.
+"""Layer normalisation in NumPy, written as the formula: every engine is compared with it.
 
 In float64; for float64 input in long double, which has 64 bits or more where the machine has it.
 """

@@ -29,7 +29,7 @@ LIMIT = {
 
 
 def run(x, dy, gamma=None, beta=None, **arguments):
-    """y, dx, dgamma and dbeta of the engine in force; None where there is no gamma or beta."""
+    """y, dx, dgamma and dbeta of the current engine; None where there is no gamma or beta."""
     x = tf.convert_to_tensor(x)
     gamma, beta = (None if p is None else tf.convert_to_tensor(p) for p in (gamma, beta))
     watched = [t for t in (x, gamma, beta) if t is not None]

@@ -20,7 +20,7 @@ NAMES = ("auto", "fused", "portable")
 ENVIRONMENT = "PY_LAYERNORM_ENGINE"
 
 _setting: str | None = None  # None until the environment has been read
-chosen: Any = None  # the module that serves what is set; None until it is needed
+chosen: Any = None  # the module for this setting; None until it is needed
 
 
 def _check(name: object, source: str) -> str:
@@ -43,7 +43,7 @@ def get_engine() -> str:
 
     Raises:
         ValueError, RuntimeError: if the environment variable PY_LAYERNORM_ENGINE, which sets the
-            initial engine, holds another name, or one that cannot serve.
+            initial engine, holds another name, or an engine that is not available.
 
     Example:
 
@@ -63,7 +63,7 @@ def _set(name: str) -> None:
 
 
 def fused_unavailable() -> str | None:
-    """Why the fused engine cannot serve in this process; None if it can."""
+    """Why the fused engine is not available in this process; None if it is."""
     if keras.backend.backend() != "tensorflow":
         return f"Keras runs on {keras.backend.backend()}, and the native op is TensorFlow's"
     from py_layernorm.engines import tensorflow
@@ -72,7 +72,7 @@ def fused_unavailable() -> str | None:
 
 
 def register() -> None:
-    """Tell TensorFlow of the native op, so that graphs that hold it load. Initialises nothing."""
+    """Register the native op, so that graphs that contain it load. Initialises nothing."""
     if keras.backend.backend() == "tensorflow":
         from py_layernorm.engines import tensorflow
 
@@ -81,7 +81,7 @@ def register() -> None:
 
 
 def layer_norm(x: Any, *arguments: Any) -> Any:
-    """Layer normalisation by the engine that serves this call."""
+    """Layer normalisation by the engine chosen for this call."""
     engine = chosen or _choose()
     if engine is portable:
         return portable.layer_norm(x, *arguments)
@@ -100,9 +100,9 @@ ShortWay = tuple[Any, Callable[[Any], Any]]
 
 
 def short_way(layer: Any) -> ShortWay:
-    """The engine that serves, and a function that is `layer(x)` past Keras's bookkeeping.
+    """The engine in use, and a function that computes `layer(x)` without Keras's bookkeeping.
 
-    The function returns None where Keras has work to do. It holds for as long as that engine is
+    The function returns None if Keras has work to do. It is valid as long as that engine is
     `chosen`.
     """
     engine = chosen or _choose()
@@ -114,7 +114,7 @@ def _nothing(x: Any) -> None:
 
 
 def _choose() -> Any:
-    """The engine for what is set, chosen once for each setting."""
+    """The engine for the current setting, chosen once for each setting."""
     global chosen
     if get_engine() == "portable" or fused_unavailable():
         chosen = portable
@@ -126,7 +126,7 @@ def _choose() -> Any:
 
 
 def describe() -> tuple[str, str]:
-    """The engine's name and why it was taken, for the doctor."""
+    """The engine's name and why it was chosen, for the doctor."""
     name = get_engine()
     reason = fused_unavailable()
     if name == "portable":
@@ -137,17 +137,17 @@ def describe() -> tuple[str, str]:
 class use_engine:
     """Set which engine computes; as a context manager, set it for the block.
 
-    Applies to the whole process, all threads included. A `tf.function` that was traced before
-    keeps the engine that it was traced with. After a block, whatever was set when the block was
-    entered is set again; `with use_engine(name):` counts as entering it.
+    Applies to the whole process, all threads included. A `tf.function` that was already
+    traced keeps its engine. At the end of a block, the setting from before the block is restored,
+    also for `with use_engine(name):`.
 
     Args:
-        name: "auto" (the fused op where it can serve, standard ops elsewhere), "fused" or
+        name: "auto" (the fused op where it is available, standard ops elsewhere), "fused" or
             "portable". The environment variable PY_LAYERNORM_ENGINE sets the initial engine.
 
     Raises:
-        ValueError: if `name` is none of the three.
-        RuntimeError: for "fused" where the native op cannot serve; the message says why.
+        ValueError: if `name` is not one of the three.
+        RuntimeError: for "fused" if the native op is not available; the message says why.
 
     Example:
 
@@ -161,7 +161,7 @@ class use_engine:
     use_engine('auto')
     """
 
-    _latest: "use_engine | None" = None  # what set the current engine, unless a block has ended
+    _latest: "use_engine | None" = None  # set the current engine, unless a block has ended since
 
     def __init__(self, name: str) -> None:
         self.name = _check(name, "name")

@@ -1,28 +1,28 @@
-"""The native kernel: where its library is, and its one ctypes binding.
+"""The native kernel: finding its library, and its only ctypes binding.
 
-The module itself needs neither Keras nor TensorFlow.
+This module needs neither Keras nor TensorFlow.
 """
 
 import ctypes
-import importlib.util
 import os
 import re
 import struct
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-# What the kernel reads in the environment.
+# The environment variables that the kernel reads.
 ISA = "PY_LAYERNORM_ISA"
 ISAS = ("avx512", "avx2", "baseline")
 THREADS = "PY_LAYERNORM_THREADS"
 MOST_THREADS = 256
 
 OP = "libpy_layernorm_op.so"
-KERNEL = "libpy_layernorm_kernel.so"  # which the adapters load from their own folder
+KERNEL = "libpy_layernorm_kernel.so"  # the adapters load it from their own folder
 
-# What follows is native/kernel.h.
+# The declarations of native/kernel.h.
 DTYPES = ("float32", "float64", "bfloat16", "float16")  # by their numbers
 OK, INVALID, NO_MEMORY = range(3)
 _SIZES = [ctypes.c_int, *3 * [ctypes.c_int64]]
@@ -38,32 +38,32 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
 
 
 def find(name: str) -> Path:
-    """The path of a native library, which is inside the installed package and nowhere else.
+    """The path of a native library, which is only ever inside the installed package.
 
     Raises:
-        FileNotFoundError: if there is no such library with a kernel beside it.
+        FileNotFoundError: if there is no such library, or no kernel beside it.
         OSError: if one of the two is truncated.
     """
-    # A namespace package: an editable install has two folders, the sources and what was compiled.
-    spec = importlib.util.find_spec("py_layernorm.native")
-    folders = list(spec.submodule_search_locations or ()) if spec else []
-    for folder in map(Path, folders):
+    # An editable install has two folders: the sources and what was compiled.
+    package = sys.modules[__name__.partition(".")[0]]
+    folders = [Path(path) / "native" for path in package.__path__]
+    for folder in folders:
         if (folder / name).exists() and (folder / KERNEL).exists():
             check_not_truncated(folder / name)
             check_not_truncated(folder / KERNEL)
             return folder / name
     raise FileNotFoundError(
-        f"there is no native library in {folders[0] if folders else 'py_layernorm/native'}: it was "
-        "not compiled when py_layernorm was installed"
+        f"there is no native library in {folders[0]}: it was not compiled when py_layernorm was "
+        "installed"
     )
 
 
 def check_not_truncated(path: Path) -> None:
     """Raise OSError for an ELF file that is shorter than its headers say.
 
-    An interrupted copy leaves such a file. The loader would map it all the same, and the process
-    would die of a bus error when it first touched a missing page. Any other kind of bad file (of
-    another platform, or not a library) is refused by the loader with a message.
+    An interrupted copy leaves such a file. The loader would still map it, and the process would
+    die of a bus error when it first touched a missing page. The loader rejects any other bad file
+    (for another platform, or not a library) with a message.
     """
     content = path.read_bytes()
     if content[:6] != b"\x7fELF\x02\x01":  # 64 bits, little-endian; the rest is the loader's
@@ -80,13 +80,15 @@ def check_not_truncated(path: Path) -> None:
             )
             end = max(end, offset + stored)
     except struct.error:
-        raise OSError(f"{path} is truncated: it has {size} bytes and no whole header") from None
+        raise OSError(
+            f"{path} is truncated: it has {size} bytes and an incomplete header"
+        ) from None
     if size < end:
         raise OSError(f"{path} is truncated: it has {size} bytes of {end}")
 
 
 def check_settings() -> None:
-    """Raise ValueError for a setting in the environment that the kernel would ignore."""
+    """Raise ValueError for an environment variable that the kernel would ignore."""
     isa, threads = (os.environ.get(name, "") for name in (ISA, THREADS))
     if isa and isa not in ISAS:
         raise ValueError(f"{ISA} must be one of {', '.join(ISAS)}. {_received(ISA, isa)}")
@@ -124,7 +126,7 @@ class Kernel:
     Raises:
         FileNotFoundError: if there is no library in the package.
         OSError: if the library is truncated, or the loader refuses it.
-        ValueError: for a setting in the environment that the kernel would ignore.
+        ValueError: for an environment variable that the kernel would ignore.
 
     Shapes are those of native/kernel.h: `x`, `y`, `dy` and `dx` are `[outer, n, inner]`, `gamma`,
     `beta`, `dgamma` and `dbeta` are `[n]`, and `mean` and `rstd` are `[outer * inner]` in float64.
@@ -140,7 +142,7 @@ class Kernel:
             function = getattr(self.library, f"py_layernorm_{name}")
             function.restype = result
             function.argtypes = arguments
-        # The kernel reads its settings once, at the first use: now, when they have been checked.
+        # The kernel reads its settings once, at the first use: here, right after they were checked.
         self.isa: str = self.library.py_layernorm_isa().decode()
         self.version: str = self.library.py_layernorm_version().decode()
         self.library.py_layernorm_get_threads()

@@ -20,10 +20,10 @@ def layer_norm(
     """y = (x - mean) / sqrt(var + epsilon) * gamma + beta; see the package's docstring for names.
 
     A float32 mean of a row at offset 1e6 is off by up to 0.1, and `x*inv - mean*inv` loses the
-    digits of the row's spread. So a number of the row's own size is subtracted first, which is
-    exact for numbers that are close to it, and then the mean of what is left. The row's first
-    element serves: it lies within a few deviations of the mean, or is an outlier that makes the
-    deviation large. Unlike a mean, it costs nothing.
+    digits of the row's spread. So the row's first element is subtracted first, which is exact for
+    numbers close to it, and then the mean of the result. The first element lies within a few
+    standard deviations of the mean, or is an outlier that makes the deviation large. Unlike a
+    mean, it costs nothing.
     """
     wide = "float64" if keras.backend.standardize_dtype(x.dtype) == "float64" else "float32"
     x = ops.cast(x, wide)
@@ -44,7 +44,7 @@ def layer_norm(
 
 
 def first_of_rows(x: Any, axes: tuple[int, ...]) -> Any:
-    """The first element of each row of `x`, of length 1 along `axes`; nothing of an empty row."""
+    """The first element of each row of `x`, of length 1 along `axes`; nothing for an empty row."""
     rank = len(x.shape)
     if rank <= 8:
         return x[tuple(slice(0, 1) if a in axes else slice(None) for a in range(rank))]
@@ -65,7 +65,7 @@ def affine(y: Any, gamma: Any, beta: Any, param_axes: tuple[int, ...]) -> Any:
 def spread(param: Any, param_axes: tuple[int, ...], y: Any) -> Any:
     """`param` with length 1 along every axis of `y` except `param_axes`.
 
-    There it must have the lengths of `y`, which may not be known before the call is computed.
+    Along `param_axes` it must have `y`'s lengths, which may be unknown until the call is computed.
     """
     lengths = ops.shape(y)
     return ops.reshape(param, [n if a in param_axes else 1 for a, n in enumerate(lengths)])

@@ -130,8 +130,10 @@ def short_way(layer: Any) -> Callable[[Any], Any] | None:
         """What `op` leaves: arrays and the first input of each rank. None for all else."""
         if type(x) is np.ndarray and x.dtype.name == layer.compute_dtype:
             return op(tf.convert_to_tensor(x))
-        rank = x.shape.rank if isinstance(x, tf.Tensor) else None
-        if rank is None or rank in attributes:
+        if not (isinstance(x, tf.Tensor) and tf.executing_eagerly()):
+            return None
+        rank = len(x.shape)
+        if rank in attributes:
             return None
         attributes[rank] = _attributes_for(layer, x.shape, bool(weights))
         return op(x)

@@ -1,6 +1,7 @@
-"""How many threads one call of the kernel uses: as many as it was told, else as the framework was.
+"""How many threads a kernel call uses: the number set here, else the framework's setting.
 
-The kernel itself begins with PY_LAYERNORM_THREADS, else the processors that the process may use.
+The kernel starts with PY_LAYERNORM_THREADS, or else with as many threads as the process may use
+processors.
 """
 
 import os
@@ -11,14 +12,14 @@ _asked = False  # by set_threads
 
 
 def set_threads(threads: int) -> None:
-    """Set how many threads one call of the fused engine uses at most, the caller's own included.
+    """Set the maximum number of threads for a call of the fused engine, including the caller's.
 
-    Without it, the environment variable PY_LAYERNORM_THREADS decides, then what TensorFlow was
-    told (`tf.config.threading.set_intra_op_parallelism_threads` or TF_NUM_INTRAOP_THREADS), then
-    the processors that the process may use. Results do not depend on the number.
+    The default is the environment variable PY_LAYERNORM_THREADS, then TensorFlow's setting
+    (`tf.config.threading.set_intra_op_parallelism_threads` or TF_NUM_INTRAOP_THREADS), then
+    the number of processors available to the process. Results do not depend on the number.
 
     Args:
-        threads: An int from 1 to 256. Applies to the whole process from the next call on.
+        threads: An int from 1 to 256. Applies to the process from the next call on.
 
     Raises:
         ValueError: if `threads` is anything else.
@@ -35,6 +36,6 @@ def set_threads(threads: int) -> None:
 
 
 def follow(told: int) -> None:
-    """Use as many threads as the framework was told to, 0 for no wish, unless users said more."""
+    """Use the framework's number of threads, if any (0: not set), unless a user chose one here."""
     if told > 0 and not _asked and not os.environ.get(kernel.THREADS):
         kernel.Kernel().threads = min(told, kernel.MOST_THREADS)

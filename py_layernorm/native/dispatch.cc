@@ -80,8 +80,8 @@ int py_layernorm_forward(int dtype, int64_t outer, int64_t n, int64_t inner, con
     const int64_t rows = outer * inner;
     const Scratch statistics(2 * rows);
     if (!statistics.get()) return PY_LAYERNORM_NO_MEMORY;
-    return py_layernorm_forward(dtype, outer, n, inner, x, gamma, beta, epsilon, y, statistics.get(),
-                                statistics.get() + rows);
+    return py_layernorm_forward(dtype, outer, n, inner, x, gamma, beta, epsilon, y,
+                                statistics.get(), statistics.get() + rows);
   }
   Forward f = {};
   f.dtype = static_cast<PyLayernormDtype>(dtype);

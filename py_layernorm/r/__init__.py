@@ -1,4 +1,4 @@
-"""R: `bridge`, by which the R package calls Python, and `embed`, which starts R in this process."""
+"""R: `bridge`, which the R package calls, and `embed`, which starts R in this process."""
 
 from py_layernorm.r.embed import RError, layernorm_r
 

@@ -1,4 +1,4 @@
-"""What the R package calls: Python's public functions, with their warnings handed back."""
+"""Called by the R package: Python's public functions, with their warnings returned."""
 
 import warnings
 from collections.abc import Callable
@@ -15,12 +15,13 @@ def call(
 ) -> tuple[Any, list[str], Callable[[], None] | None]:
     """`py_layernorm.<name>(*args, **kwargs)`, the texts of its warnings, and how to undo it.
 
-    R raises the warnings by its own `warning()`; left to Python they would go to a stream that R
-    users may never see. There a warning may become an error, or `tryCatch()` may catch it, and R
-    then undoes the call. It cannot raise them any earlier: R would jump across Python's frames.
+    R raises the warnings with its own `warning()`; Python would write them to a stream that R users
+    may never see. In R a warning may become an error, or `tryCatch()` may catch it, and R then
+    undoes the call. R cannot raise them any earlier, because it would jump across Python's frames.
 
-    A Sequential that is returned as it came is None here: R has it already, and making a new R
-    object for it takes longer than the call. Without warnings there is nothing to undo: None.
+    If the result is the Sequential that was passed, None is returned instead: R already has it, and
+    creating a new R object for it takes longer than the call. Without warnings there is nothing to
+    undo, and the last item is None.
     """
     with warnings.catch_warnings(record=True) as caught, undo_kept() as undo:
         warnings.simplefilter("always", UserWarning)

@@ -1,6 +1,5 @@
-# What embed.py runs in the R that it starts: a list of functions. Objects cross between the
-# languages through `post` in embed.py: reticulate passes them by reference and converts plain
-# values.
+# The functions that embed.py uses in the R that it starts. Objects pass between the languages
+# through `post` in embed.py: reticulate passes them by reference and converts plain values.
 local(
   {
     # The version of a package, "" if it is not installed.
@@ -9,7 +8,8 @@ local(
       if (found) as.character(utils::packageVersion(package)) else ""
     }
 
-    # Binds reticulate to the Python that runs, which was started as `program`. "", or why not.
+    # Binds reticulate to the running Python, which was started as `program`. Returns "", or the
+    # reason why it cannot.
     bind <- function(program) {
       tryCatch(
         {
@@ -24,8 +24,8 @@ local(
       )
     }
 
-    # reticulate takes the file that holds Python's functions for a library. When that is the
-    # program itself, it can only load it by its full path, or when it is called "python".
+    # reticulate expects Python's functions in a library. When they are in the program itself, it
+    # can load it only by its full path, or if it is called "python".
     fix_libpython <- function(program) {
       name <- "main_process_python_info"
       found <- utils::getFromNamespace(name, "reticulate")()
@@ -39,8 +39,8 @@ local(
     take_as_is <- function() the$as_is$take()
     give <- function(value) the$post$give(value)
 
-    # Gives what `.f(...)` comes to: its value, or how it failed. Python warns at once, so that a
-    # warning that it makes an error ends `.f` here, which then undoes what it has done.
+    # Gives the outcome of `.f(...)`: its value, or how it failed. Python warns immediately, so that
+    # a warning that it turns into an error ends `.f` here, which then undoes its changes.
     call <- function(.f, ...) {
       outcome <- tryCatch(
         withCallingHandlers(
@@ -64,7 +64,7 @@ local(
     }
     usage <- function(f) paste(trimws(utils::head(deparse(args(f)), -1)), collapse = " ")
 
-    # What R does at its own end, but for the finalizers.
+    # What R does when it ends, except for the finalizers.
     finish <- function() {
       last <- get0(".Last", globalenv(), mode = "function")
       if (!is.null(last)) try(last(), silent = TRUE)

@@ -23,9 +23,9 @@ from py_layernorm import doctor
 
 
 class RError(RuntimeError):
-    """An error of R's: the text is R's, `r_class` are the classes of R's condition.
+    """An R error, with R's message; `r_class` holds the classes of R's condition.
 
-    A Python exception that has passed through R is raised as itself, not as this.
+    A Python exception that has passed through R is raised unchanged, not as this.
     """
 
     def __init__(self, message: str, r_class: tuple[str, ...] = ()) -> None:
@@ -41,7 +41,7 @@ class RPackage(SimpleNamespace):
 
 
 class Post:
-    """What crosses from one language to the other, one object at a time."""
+    """Passes objects from one language to the other, one at a time."""
 
     held: Any = None
 
@@ -53,7 +53,7 @@ class Post:
         return value
 
     def warn(self, text: str) -> None:
-        """Raise a warning of R's as one of the line that called R."""
+        """Raise an R warning at the line that called R."""
         level, frame = 1, sys._getframe()
         while frame.f_back and frame.f_code is not _Session.call.__code__:
             level, frame = level + 1, frame.f_back
@@ -67,18 +67,18 @@ def layernorm_r() -> RPackage:
     """Start R in this process and return its package `layernorm`, bound to this Python.
 
     The functions take and return what those of `py_layernorm` do. Keras objects, tensors and
-    NumPy arrays cross by reference: a model that goes through R is the same object afterwards.
+    NumPy arrays are passed by reference: a model that goes through R is the same object afterwards.
     Plain values are converted: numbers, strings, None (NULL), lists and dicts.
 
-    From then on rpy2 converts Keras objects, too, so that `%%R -i model` works in a notebook, and
-    so do `rpy2.robjects.globalenv["model"] = model` and functions of other R packages.
+    After that rpy2 also converts Keras objects, so `%%R -i model` works in a notebook, and so do
+    `rpy2.robjects.globalenv["model"] = model` and functions of other R packages.
 
     R starts once in a process, and ends with it. Only the thread that runs Python's main program
     may call R.
 
     Returns:
-        A namespace of the R package's functions. An error of R's is raised as `RError`, a Python
-        exception within R as itself; R's warnings become Python's.
+        A namespace of the R package's functions. An R error is raised as `RError`, a Python
+        exception inside R unchanged; R's warnings become Python's.
 
     Raises:
         ImportError: without rpy2.
@@ -110,7 +110,7 @@ def _check_thread() -> None:
         )
 
 
-@functools.cache  # errors are not kept: what was missing may be there the next time
+@functools.cache  # errors are not cached: what was missing may be installed later
 def _package() -> RPackage:
     with _undisturbed():
         session = _Session(_start_r())
@@ -142,7 +142,7 @@ class _Session:
         return self._r["take"]()
 
     def argument(self, value: Any) -> Any:
-        """The same, but for arrays, of which R would make doubles: they stay Python's."""
+        """The same, except that arrays stay Python objects: R would convert them to doubles."""
         if not isinstance(value, np.ndarray):
             return self.to_r(value)
         post.give(value)
@@ -154,7 +154,7 @@ class _Session:
         return post.take()
 
     def call(self, function: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
-        """`function(...)` in R, with what it raises and warns of raised and warned of here."""
+        """`function(...)` in R; its errors and warnings are raised here."""
         _check_thread()
         self._r["call"](
             function,
@@ -185,7 +185,7 @@ class _Session:
         return function
 
     def register(self) -> None:
-        """Teach rpy2's converters Keras objects: those in use, and those yet to be made of them."""
+        """Register Keras objects with rpy2's converters, both existing ones and future copies."""
         from rpy2.robjects import conversion, default_converter
 
         converters = [default_converter, conversion.get_conversion()]
@@ -205,7 +205,7 @@ class _Session:
 
 
 def _keras_classes() -> list[type]:
-    """What crosses by reference: the base classes of Keras's objects, and the backend's tensor."""
+    """What is passed by reference: Keras's base classes and the backend's tensor."""
     return [
         keras.Operation,
         keras.KerasTensor,
@@ -224,11 +224,11 @@ def _keras_classes() -> list[type]:
 
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Undo what R and reticulate change in the Python that they find running.
+    """Undo what R and reticulate change in the running Python.
 
-    reticulate takes over Ctrl-C, puts the working directory before all modules, and with uv on the
-    machine asks the network whether this Python holds what R packages require. rpy2 has programs
-    started from here look for libraries in R's folders, where another libpython may lie.
+    reticulate takes over Ctrl-C, puts the working directory first on the module path and, if uv is
+    installed, goes to the network to check whether this Python has what R packages require. rpy2
+    makes child processes look for libraries in R's folders, where there may be another libpython.
     """
     handler, path = signal.getsignal(signal.SIGINT), list(sys.path)
     check = "RETICULATE_CHECK_REQUIRED_PACKAGES"
@@ -288,10 +288,10 @@ def _import_rpy2() -> Any:
 
 
 def _end_r_at_exit(rinterface: Any, functions: dict[str, Any]) -> None:
-    """End R by a handler of ours.
+    """End R with our own handler.
 
-    rpy2's own hangs: it runs R's finalizers without Python's lock, reticulate's takes the lock and
-    keeps it, and rpy2 waits for it for ever. Here they run with the lock held.
+    rpy2's handler hangs: it runs R's finalizers without Python's lock, reticulate's finalizer takes
+    the lock and keeps it, and rpy2 waits for it forever. Here they run with the lock held.
     """
     from rpy2 import situation
 
@@ -303,8 +303,8 @@ def _end_r_at_exit(rinterface: Any, functions: dict[str, Any]) -> None:
         if os.getpid() != process:  # a fork: R's files are its parent's
             return
         functions["finish"]()
-        # Has reticulate stop its thread, which would call R when Python is gone. In a Python
-        # that reticulate has not started it does no more than that.
+        # Makes reticulate stop its thread, which would call R after Python has ended. In a Python
+        # that reticulate has not started, it does nothing else.
         os.environ["RETICULATE_ENABLE_PYTHON_FINALIZER"] = "true"
         library.R_RunExitFinalizers()
         functions["clean"]()

@@ -1,5 +1,5 @@
-# What the doctor runs in an R of its own: prints `key<TAB>value` lines. Starts the Python that
-# reticulate would start, unless it would have to make an environment for it.
+# Run by the doctor in a separate R: prints `key<TAB>value` lines. Starts the Python that
+# reticulate would start, unless reticulate would have to create an environment for it.
 local({
   say <- function(key, value) cat(key, "\t", as.character(value), "\n", sep = "")
 
@@ -16,7 +16,7 @@ local({
   first_line <- function(condition) sub("\n.*", "", conditionMessage(condition))
   tryCatch(
     {
-      # The module's name is what reticulate is asked for by the R package's first call.
+      # The R package's first call asks reticulate for this module.
       config <- reticulate::py_discover_config("py_layernorm")
       if (is.list(config)) {
         say("python", config$python)

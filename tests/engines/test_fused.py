@@ -1,4 +1,4 @@
-"""The fused engine in TensorFlow: where it serves, where it gives way, and its gradients."""
+"""The fused engine in TensorFlow: where it is used, where it is not, and its gradients."""
 
 import keras
 import numpy as np
@@ -144,7 +144,7 @@ def test_what_was_traced_before_xla_came_holds_the_op():
             assert relative_error(compiled(X), reference.layer_norm(X)) < 1e-6
 
 
-def test_xla_and_fused_cannot_both_be_had():
+def test_fused_under_xla_is_an_error():
     with (
         py_layernorm.use_engine("fused"),
         pytest.raises(RuntimeError, match="cannot serve here: the call is being traced for XLA"),

@@ -215,7 +215,7 @@ def test_running_out_of_memory_is_an_error():
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,  # a hang, that is: what fails where there is no memory may wait for ever
+        timeout=300,  # against a hang: code that fails for lack of memory may wait forever
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.split() == ["error", "True"]

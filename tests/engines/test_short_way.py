@@ -74,11 +74,19 @@ def test_few_functions_are_called(layer):
     assert calls_of_ours(lambda: py_layernorm.layer_norm(x, gamma, beta)) <= 14
 
 
-class Doubled(keras.layers.Layer):
-    """Something else that a call of the layer may be replaced by."""
+@pytest.mark.parametrize("x", [[1.0] * 5, None, "x", 3, {"x": 1}])
+def test_what_is_not_a_tensor_is_refused_by_a_built_layer_too(layer, x):
+    for _ in range(2):
+        with pytest.raises(TypeError, match=r"inputs must be a single dense tensor.*Received: "):
+            layer(x)
 
-    def __call__(self, x):
-        return 2 * x
+
+def test_an_unknown_rank_is_refused_by_a_built_layer_too(layer):
+    import tensorflow as tf
+
+    traced = tf.function(layer, input_signature=[tf.TensorSpec(None)])
+    with pytest.raises(ValueError, match="inputs must have a known rank"):
+        traced(X)
 
 
 def test_a_call_that_users_replaced_is_respected(layer, monkeypatch):

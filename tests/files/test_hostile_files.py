@@ -135,7 +135,7 @@ def marking_lambda(path):
 
 
 def payloads(marker):
-    """Configurations that name code: the file's own, or of modules that are none of Keras's."""
+    """Configurations that refer to code in the file or in modules outside Keras."""
     code = marking_lambda(marker)
     yield "lambda", code
     yield (

@@ -18,7 +18,7 @@ def local(shape, dtype=None):
 
 
 def relu(weights):
-    """A function of its own by the name of one of Keras's, which a file would bring back."""
+    """A function with the name of one of Keras's, which a file would restore instead."""
     return keras.ops.sum(weights)
 
 
@@ -76,7 +76,7 @@ def test_a_warning_names_the_argument_and_the_line(make, argument, value):
 
 
 @pytest.mark.parametrize(("argument", "value"), KEPT)
-def test_what_a_file_brings_back_is_no_reason_to_warn(argument, value, tmp_path):
+def test_what_a_file_restores_does_not_warn(argument, value, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         LAYER(**{argument: value})
@@ -94,7 +94,7 @@ USABLE = [
 
 @pytest.mark.parametrize(("argument", "value"), USABLE)
 def test_the_warning_is_true(argument, value, tmp_path):
-    """A whole file does not bring the layer back as it was; one of weights brings its weights."""
+    """A `.keras` file does not restore the layer; a weights file restores its weights."""
     model = model_with(argument, value)
     path = tmp_path / "model.keras"
     try:

@@ -1,4 +1,4 @@
-"""Throws what nobody would pass at the public functions and at the op; `make fuzz` runs it.
+"""Calls the public functions and the op with generated arguments; `make fuzz` runs it.
 
     scripts/run python tests/fuzz/fuzz.py -max_total_time=600      libFuzzer's options
     scripts/run python tests/fuzz/fuzz.py build/fuzz/crash-...     one input again
@@ -60,7 +60,7 @@ LAYER_ARGUMENTS = (
 
 
 def layer(source):
-    """The layer, by way of the helper, and a call of what comes back."""
+    """The layer, made by the helper, and a call of the result."""
     import keras
 
     import py_layernorm

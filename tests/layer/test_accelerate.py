@@ -20,7 +20,7 @@ class MineOfOurs(LayerNormalization):
 
 
 class Block(keras.layers.Layer):
-    """A composite layer, as models bring their own: the norm is no layer of the model's list."""
+    """A composite layer, as in many models: its norm is not in the model's list of layers."""
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)

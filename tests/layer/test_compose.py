@@ -1,4 +1,4 @@
-"""Composition: what comes back, and what stays as it was when it fails."""
+"""Composition: what is returned, and what is unchanged after a failure."""
 
 import warnings
 
@@ -133,7 +133,7 @@ def test_training_a_model_that_was_not_compiled_again_is_an_error():
         model.fit(np.ones((2, 4, 6)), np.ones((2, 4, 3)), verbose=0)
 
 
-def test_a_model_that_is_not_compiled_is_extended_without_a_word():
+def test_a_model_that_is_not_compiled_is_extended_without_a_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         py_layernorm.layer_layer_normalization(make_model())

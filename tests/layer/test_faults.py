@@ -26,7 +26,7 @@ def fail_at(step, function, *arguments):
     """Calls the function and raises at its `step`-th call of any other; whether it came to that.
 
     Only where the caller is this library's code or Keras's of models and layers: what those call
-    fails as a whole, as it would for want of memory or at Ctrl-C.
+    fails completely, as when memory runs out or on Ctrl-C.
     """
     count = 0
 
@@ -53,7 +53,7 @@ def fail_at(step, function, *arguments):
     return False
 
 
-def whole(model, *others):
+def everything(model, *others):
     """All that must not change: what a user, and Keras, can see of the model and of its layers."""
     return state(model), [_seen(layer) for root in (model, *others) for layer in parts(root)]
 
@@ -83,7 +83,7 @@ def _seen(layer):
 
 
 def steps(attempt, most):
-    """1, 2, 3, ... as long as `attempt(step)` fails; it must, and must not for ever."""
+    """1, 2, 3, ... as long as `attempt(step)` fails; it must fail, but not forever."""
     for step in range(1, most):
         if not attempt(step):
             assert step > 5, "nothing was injected"
@@ -97,14 +97,14 @@ def test_an_add_that_fails_at_any_step(compiled):
     model = make_model(compiled)
     model.predict(X, verbose=0)
     layer = py_layernorm.LayerNormalization(name="norm")
-    before = whole(model, layer)
+    before = everything(model, layer)
 
     def attempt(step):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             failed = fail_at(step, py_layernorm.compose_layer, model, layer)
         if failed:
-            assert whole(model, layer) == before, step
+            assert everything(model, layer) == before, step
         return failed
 
     steps(attempt, 5000)
@@ -170,7 +170,7 @@ def test_a_warning_that_becomes_an_error_adds_nothing(becomes_an_error, add, war
     layer = py_layernorm.LayerNormalization()
     model.evaluate(X, np.ones((2, 4, 3)), verbose=0)
     predicted = model.predict(X, verbose=0)
-    before = whole(model, layer, BLOCK)
+    before = everything(model, layer, BLOCK)
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         becomes_an_error(monkeypatch)
@@ -179,7 +179,7 @@ def test_a_warning_that_becomes_an_error_adds_nothing(becomes_an_error, add, war
                 add(model, layer)
         finally:
             logging.captureWarnings(False)
-    assert whole(model, layer, BLOCK) == before
+    assert everything(model, layer, BLOCK) == before
     np.testing.assert_array_equal(model.predict(X, verbose=0), predicted)
     model.fit(X, predicted, verbose=0)
     other = keras.Sequential([keras.Input((4, 5))])  # of another width, which a built layer refuses
@@ -201,12 +201,12 @@ def test_a_change_that_fails_at_any_step(change):
     model.compile("adam", "mse")
     model.fit(X, X, verbose=0)
     model.predict(X, verbose=0)
-    before = whole(model)
+    before = everything(model)
 
     def attempt(step):
         failed = fail_at(step, change, model)
         if failed:
-            assert whole(model) == before, step
+            assert everything(model) == before, step
         return failed
 
     steps(attempt, 2000)

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(MISSING != "", reason=MISSING)
 
 @pytest.fixture
 def loaded(tmp_path):
-    """A copy of the library, whose number of threads nobody else sees."""
+    """A copy of the library, with its own number of threads."""
     return kernel.Kernel(shutil.copy(library(), tmp_path))
 
 
@@ -127,7 +127,4 @@ def test_an_editable_install_has_two_folders(tmp_path, monkeypatch):
     assert kernel.find(kernel.OP) == tmp_path / "compiled" / "native" / kernel.OP
     monkeypatch.setattr(py_layernorm, "__path__", folders[:1])
     with pytest.raises(FileNotFoundError, match="/sources/native: it was not compiled"):
-        kernel.find(kernel.OP)
-    monkeypatch.setattr(py_layernorm, "__path__", [str(tmp_path)])
-    with pytest.raises(FileNotFoundError, match="in py_layernorm/native: it was"):
         kernel.find(kernel.OP)

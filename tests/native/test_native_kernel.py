@@ -212,8 +212,8 @@ def test_rows_do_not_depend_on_where_the_batch_is_cut(kernel, n, dtype):
     y, mean, rstd, dx, _, _ = run(kernel, x, dy, gamma, beta)
     for begin, end in itertools.pairwise((0, 1, 3, 10, 23)):
         parts = run(kernel, x[begin:end], dy[begin:end], gamma, beta)
-        whole = (y[begin:end], mean[begin:end], rstd[begin:end], dx[begin:end])
-        assert same(parts[:4], whole)
+        undivided = (y[begin:end], mean[begin:end], rstd[begin:end], dx[begin:end])
+        assert same(parts[:4], undivided)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The doctor: what it reports, and that each problem comes with the command that mends it."""
+"""The doctor: what it reports, and that each problem comes with the command that fixes it."""
 
 import importlib.metadata
 import os

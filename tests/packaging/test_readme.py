@@ -39,7 +39,7 @@ def test_r(code, tmp_path):
 
 
 def test_a_model_saved_by_either_block_loads_in_the_other_language(tmp_path):
-    (python,), (r, *_) = blocks("README.md", "python"), blocks("README.md", "r")
+    (python, *_), (r, *_) = blocks("README.md", "python"), blocks("README.md", "r")
     run([sys.executable, "-c", python], cwd=tmp_path)
     (tmp_path / "load.R").write_text(
         'library(layernorm)\nlayer_layer_normalization()\nkeras <- reticulate::import("keras")\n'
@@ -57,7 +57,7 @@ def commands():
 
 
 def test_the_commands_are_those_that_are_tested_here():
-    """A command that joins the README needs a test; `make test` is the one that runs this file."""
+    """Every command in the README needs a test here; `make test` is the one that runs this file."""
     assert commands() == [
         "make demo",
         "make test",

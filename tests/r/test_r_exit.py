@@ -8,7 +8,7 @@ import pytest
 from documents import blocks
 
 # What these processes run before they end. The last finalizer is that of reticulate 1.43 and newer,
-# for which rpy2 would wait for ever.
+# for which rpy2 would wait forever.
 BEGIN = """
 import os, sys
 {first}

@@ -77,14 +77,14 @@ def test_runs(shape, axis, dtype, engine):
 def test_splits_of_the_batch(shape, axis, dtype, engine):
     """Bit for bit; TensorFlow's own ops round a last bit by a number's place among the others."""
     x, dy, gamma, beta = arguments(shape, axis, dtype)
-    whole = ulps.run(x, dy, gamma, beta, axis=axis)[:2]
+    entire = ulps.run(x, dy, gamma, beta, axis=axis)[:2]
     sizes = reference.sizes(x, dy, gamma, beta, axis=axis)[:2]
     for cuts in ((0, 1, 23), (0, 3, 10, 23), (0, 11, 22, 23), range(24)):
         parts = [
             ulps.run(x[begin:end], dy[begin:end], gamma, beta, axis=axis)[:2]
             for begin, end in itertools.pairwise(cuts)
         ]
-        for value, size, pieces in zip(whole, sizes, zip(*parts, strict=True), strict=True):
+        for value, size, pieces in zip(entire, sizes, zip(*parts, strict=True), strict=True):
             value, pieces = value.numpy(), np.concatenate(pieces)
             if engine == "fused":
                 assert value.tobytes() == pieces.tobytes()

@@ -62,7 +62,7 @@ def test_more_than_2_to_the_31_bytes(engine):
 
 
 def test_more_than_2_to_the_31_elements():
-    """bfloat16, forward and backward, with gamma and beta, on the engine that serves here."""
+    """bfloat16, forward and backward, with gamma and beta, on the engine in use."""
     small = block("bfloat16")
     gamma, beta = tf.linspace(0.5, 2.0, COLUMNS), tf.linspace(-1.0, 1.0, COLUMNS)
     wanted = ulps.run(small, small, gamma, beta)

@@ -1,4 +1,4 @@
-"""What holds for every input, on a thousand of them each, with Hypothesis."""
+"""Properties that hold for every input, each tested on a thousand inputs with Hypothesis."""
 
 import numpy as np
 import reference

@@ -16,11 +16,10 @@
 // TensorFlow runs an eager op as a function of its own, in which each input, output and attribute
 // has its cost: so there are few.
 #include <cstdio>
-#include <cstring>
 #include <new>
 
 #include "kernel.h"
-#include "tensorflow/handles.h"
+#include "tensorflow/attributes.h"
 
 namespace {
 
@@ -35,69 +34,6 @@ int kernel_dtype(TF_DataType type) {
     default:
       return PY_LAYERNORM_FLOAT32;
   }
-}
-
-// The attributes of a node.
-struct Attributes {
-  TF_DataType type, weight_type;
-  int64_t params, stats, axis_begin, axis_end;
-  bool scale, center;
-  double epsilon;
-};
-
-bool read(TF_OpKernelConstruction* c, bool gradient, Attributes* a, const Status& status) {
-  constexpr int kSettings = 4;
-  int64_t settings[kSettings] = {};
-  std::int32_t count = 0, total = 0;
-  unsigned char center = 0;
-  TF_Status* s = status.get();
-  TF_OpKernelConstruction_GetAttrType(c, "T", &a->type, s);
-  if (ok(status)) TF_OpKernelConstruction_GetAttrType(c, "W", &a->weight_type, s);
-  if (ok(status)) TF_OpKernelConstruction_GetAttrInt64(c, "P", &a->params, s);
-  if (ok(status)) TF_OpKernelConstruction_GetAttrSize(c, "settings", &count, &total, s);
-  if (ok(status) && count != kSettings)
-    return invalid(status, "settings must be 4 numbers. Received: " + std::to_string(count));
-  if (ok(status))
-    TF_OpKernelConstruction_GetAttrInt64List(c, "settings", settings, kSettings, s);
-  TF_DataType gradient_type = a->weight_type;
-  if (gradient) {
-    if (ok(status)) TF_OpKernelConstruction_GetAttrType(c, "G", &gradient_type, s);
-    if (ok(status)) TF_OpKernelConstruction_GetAttrBool(c, "center", &center, s);
-  } else if (ok(status)) {
-    TF_OpKernelConstruction_GetAttrInt64(c, "S", &a->stats, s);
-  }
-  if (!ok(status)) return false;
-  a->axis_begin = settings[0];
-  a->axis_end = settings[1];
-  std::memcpy(&a->epsilon, &settings[2], sizeof a->epsilon);
-  if (settings[3] != 0 && settings[3] != 1)
-    return invalid(status, "scale must be 0 or 1. Received: scale=" + std::to_string(settings[3]));
-  a->scale = settings[3];
-  a->center = gradient ? center : a->params > a->scale;
-
-  const TF_DataType due = a->type == TF_DOUBLE ? TF_DOUBLE : TF_FLOAT;
-  if ((a->params > 0 && a->weight_type != due) || (gradient && gradient_type != due))
-    return invalid(status,
-                   "gamma, beta and their gradients must be double where x is double, "
-                   "and float elsewhere");
-  a->weight_type = due;
-  if (a->axis_begin < 0 || a->axis_end <= a->axis_begin)
-    return invalid(status, "the axes must be 0 <= axis_begin < axis_end. Received: axis_begin=" +
-                               std::to_string(a->axis_begin) +
-                               ", axis_end=" + std::to_string(a->axis_end));
-  if (!gradient && a->params != a->scale + a->center)
-    return invalid(status, "params must be gamma if scale, then beta or nothing. Received: " +
-                               std::to_string(a->params) + " tensors");
-  if (!gradient && a->stats > 1)
-    return invalid(status, "stats must be one tensor or none. Received: S=" +
-                               std::to_string(a->stats));
-  if (gradient && a->params > 1)
-    return invalid(status, "gamma must be one tensor or none. Received: " +
-                               std::to_string(a->params) + " tensors");
-  if (!(a->epsilon >= 0))
-    return invalid(
-        status, "epsilon must be a number >= 0. Received: epsilon=" + std::to_string(a->epsilon));
-  return true;
 }
 
 template <bool kGradient>
@@ -227,9 +163,8 @@ bool backward(const Attributes& a, TF_OpKernelContext* c, const Status& status) 
   if (!ok(status)) return false;
   return check(py_layernorm_backward(
                    kernel_dtype(a.type), g.outer, g.n, g.inner, dy_data, TF_TensorData(x.get()),
-                   gamma ? TF_TensorData(gamma.get()) : nullptr,
-                   mean, mean + rows, TF_TensorData(dx.get()),
-                   a.scale ? TF_TensorData(dgamma.get()) : nullptr,
+                   gamma ? TF_TensorData(gamma.get()) : nullptr, mean, mean + rows,
+                   TF_TensorData(dx.get()), a.scale ? TF_TensorData(dgamma.get()) : nullptr,
                    a.center ? TF_TensorData(dbeta.get()) : nullptr),
                status);
 }
@@ -259,9 +194,8 @@ void infer_backward(TF_ShapeInferenceContext* c, TF_Status* status) {
 }
 
 void add_attributes(TF_OpDefinitionBuilder* op) {
-  for (const char* spec :
-       {"T: {float, double, bfloat16, half}", "W: {float, double} = DT_FLOAT", "P: int >= 0",
-        "settings: list(int)"})
+  for (const char* spec : {"T: {float, double, bfloat16, half}", "W: {float, double} = DT_FLOAT",
+                           "P: int >= 0", "settings: list(int)"})
     TF_OpDefinitionBuilderAddAttr(op, spec);
 }
 
@@ -275,8 +209,7 @@ void define_ops() {
   add_attributes(op);
   TF_OpDefinitionBuilderAddAttr(op, "S: int >= 0 = 0");
   for (const char* spec : {"x: T", "params: P * W"}) TF_OpDefinitionBuilderAddInput(op, spec);
-  for (const char* spec : {"y: T", "stats: S * double"})
-    TF_OpDefinitionBuilderAddOutput(op, spec);
+  for (const char* spec : {"y: T", "stats: S * double"}) TF_OpDefinitionBuilderAddOutput(op, spec);
   TF_OpDefinitionBuilderSetShapeInferenceFunction(op, infer_forward);
   TF_RegisterOpDefinition(op, status.get());
   report(status);

@@ -108,7 +108,7 @@ PyLayernormStatus backward_long(Backward b) {
   if (!sums.get() || !partial.get()) return PY_LAYERNORM_NO_MEMORY;
   b.sums = sums.get();
   b.partial = partial.get();
-  for (int64_t j = 0; j < 2 * padded(b.n); ++j) b.sums[j] = 0;
+  std::memset(b.sums, 0, 2 * padded(b.n) * sizeof(double));
   for (b.first = 0; b.first < rows; b.first = b.last) {
     b.last = smaller(b.first + at_a_time, rows);
     share_out(b, sum_tiles<T>, tiles, 2 * (b.last - b.first) * row_bytes / tiles);
