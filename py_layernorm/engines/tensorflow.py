@@ -214,8 +214,8 @@ def second_gradient(
 
         project(g) = rstd * (g - mean(g) - h * mean(g * h))
 
-    is both the gradient of h and its own transpose. A tape would not do here: where TensorFlow
-    builds the forward mode of a function, it calls this while tapes do not record.
+    is both the gradient of h and its own transpose. A tape cannot compute this: TensorFlow also
+    calls it for the tangent of a function's output, and no tape records anything then.
     """
     dy, x, *gamma = sources
     wide = tf.float64 if x.dtype == tf.float64 else tf.float32
