@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from py_layernorm import checks, engines, functional, legacy_format
+from py_layernorm import checks, engines, functional, legacy_format, registry
 from py_layernorm.axes import Axes, Axis
 
 
@@ -109,22 +109,22 @@ class LayerNormalization(keras.layers.LayerNormalization):
             epsilon=checks.epsilon(epsilon),
             center=checks.flag(center, "center"),
             scale=checks.flag(scale, "scale"),
-            beta_initializer=checks.from_registry(
+            beta_initializer=registry.lookup(
                 initializer, beta_initializer, "beta_initializer", optional=False
             ),
-            gamma_initializer=checks.from_registry(
+            gamma_initializer=registry.lookup(
                 initializer, gamma_initializer, "gamma_initializer", optional=False
             ),
-            beta_regularizer=checks.from_registry(
+            beta_regularizer=registry.lookup(
                 regularizer, beta_regularizer, "beta_regularizer", optional=True
             ),
-            gamma_regularizer=checks.from_registry(
+            gamma_regularizer=registry.lookup(
                 regularizer, gamma_regularizer, "gamma_regularizer", optional=True
             ),
-            beta_constraint=checks.from_registry(
+            beta_constraint=registry.lookup(
                 constraint, beta_constraint, "beta_constraint", optional=True
             ),
-            gamma_constraint=checks.from_registry(
+            gamma_constraint=registry.lookup(
                 constraint, gamma_constraint, "gamma_constraint", optional=True
             ),
             trainable=checks.flag(trainable, "trainable"),
