@@ -26,7 +26,7 @@ def levels_to_caller() -> int:
 
 
 def is_sparse_or_ragged(x: KerasTensor) -> bool:
-    """Whether a symbolic tensor stands for sparse or ragged ones; Keras 3.5 has no `ragged`."""
+    """Whether a symbolic tensor stands for sparse or ragged ones; not all releases know `ragged`."""
     return bool(getattr(x, "sparse", False) or getattr(x, "ragged", False))
 
 

@@ -4,14 +4,8 @@ import keras
 
 KERAS = tuple(int(number) for number in keras.__version__.split(".")[:2])
 
-# From 3.7 on a file restores a registered function that is an initializer.
-BRINGS_FUNCTIONS_BACK = KERAS >= (3, 7)
-
 # From 3.15 on any callable may be a regularizer or a constraint.
 TAKES_FUNCTIONS = KERAS >= (3, 15)
-
-# From 3.6 on there are complex dtypes.
-KNOWS_COMPLEX = KERAS >= (3, 6)
 
 
 def in_order(axis):

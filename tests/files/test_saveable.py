@@ -6,7 +6,7 @@ import warnings
 import keras
 import numpy as np
 import pytest
-from keras_versions import BRINGS_FUNCTIONS_BACK, TAKES_FUNCTIONS
+from keras_versions import TAKES_FUNCTIONS
 
 import py_layernorm
 
@@ -55,8 +55,8 @@ KEPT = [
     ("gamma_regularizer", "l1"),
     ("beta_constraint", keras.constraints.MaxNorm(2.0)),
     ("beta_constraint", None),
+    ("gamma_initializer", registered),
 ]
-(KEPT if BRINGS_FUNCTIONS_BACK else LOST).append(("gamma_initializer", registered))
 
 
 def model_with(argument, value):

@@ -18,10 +18,7 @@ def is_real(value):
     kinds = (np.ndarray, tf.Tensor, keras.KerasTensor)
     if not isinstance(value, kinds):
         return False
-    try:
-        return keras.backend.standardize_dtype(value.dtype) in REAL
-    except ValueError:  # Keras 3.5 has no complex dtypes
-        return False
+    return keras.backend.standardize_dtype(value.dtype) in REAL
 
 
 def axes_of(value, rank):
