@@ -26,7 +26,7 @@ def levels_to_caller() -> int:
 
 
 def is_sparse_or_ragged(x: KerasTensor) -> bool:
-    """Whether a symbolic tensor stands for sparse or ragged ones; not all releases know `ragged`."""
+    """Whether a symbolic tensor stands for sparse or ragged ones; older Keras has no `ragged`."""
     return bool(getattr(x, "sparse", False) or getattr(x, "ragged", False))
 
 
