@@ -127,9 +127,8 @@ def test_training_a_model_that_was_not_compiled_again_is_an_error():
     model = make_model(compiled=True)
     with pytest.warns(UserWarning, match="its optimizer does not know the new weights"):
         py_layernorm.layer_layer_normalization(model)
-    # Keras 3.7 and 3.8 fail while they word the error.
-    expected = NotImplementedError if (3, 7) <= KERAS <= (3, 8) else ValueError
-    with pytest.raises(expected, match=r"optimizer|numpy\(\)"):
+    # Some versions of Keras fail while they word the error.
+    with pytest.raises((ValueError, NotImplementedError), match=r"optimizer|numpy\(\)"):
         model.fit(np.ones((2, 4, 6)), np.ones((2, 4, 3)), verbose=0)
 
 
@@ -184,7 +183,7 @@ def test_a_loaded_model_is_extended_without_a_clash_of_names():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: keras.Model(*[keras.Input((2,))] * 2), r"object=model\.output"),
+        (lambda: keras.Model(x := keras.Input((2,)), x + 1), r"object=model\.output"),
         (lambda: keras.layers.Dense(2), "layer's output tensor"),
         (lambda: "model", r"Received: object='model' \(str\)"),
         (lambda: [np.ones((2, 2)), np.ones((2, 2))], "one tensor at a time"),

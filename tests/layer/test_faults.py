@@ -17,6 +17,10 @@ ROOT = Path(__file__).parents[2]
 KERAS_LAYER = keras.layers.LayerNormalization
 X = np.random.default_rng(0).normal(size=(2, 4, 6)).astype("float32")
 
+# Python 3.10 raises what a profiler raises before the generator is resumed, outside its `try`,
+# where nothing real can be raised.
+RAISES_BEFORE_A_RESUMED_FRAME = sys.version_info < (3, 11)
+
 
 class Injected(BaseException):
     """Like KeyboardInterrupt: nothing on the way catches it by kind."""
@@ -35,6 +39,8 @@ def fail_at(step, function, *arguments):
         ours = ("py_layernorm/", "keras/src/models/", "keras/src/layers/layer.py")
         code = frame.f_code  # a generator's is run when it is thrown away, too
         if event != "call" or code.co_name == "<genexpr>":
+            return
+        if RAISES_BEFORE_A_RESUMED_FRAME and frame.f_lasti >= 0:
             return
         if not any(part in code.co_filename for part in ours):
             return

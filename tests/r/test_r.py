@@ -151,7 +151,9 @@ def test_a_warning_that_python_makes_an_error_leaves_the_model_as_it_was(r, how)
     calls = {
         "helper": lambda: r.layer_layer_normalization(model),
         "compose": lambda: r.compose_layer(model, keras.layers.ReLU()),
-        "function": lambda: r.layer_layer_normalization(model, beta_regularizer=lambda x: 0.0),
+        "function": lambda: r.layer_layer_normalization(
+            model, beta_initializer=lambda shape, dtype: keras.ops.zeros(shape, dtype)
+        ),
     }
     with warnings.catch_warnings():
         warnings.simplefilter("error")
