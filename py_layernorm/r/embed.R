@@ -1,4 +1,4 @@
-# The functions that embed.py uses in the R that it starts. Objects pass between the languages
+# The functions that embed.py uses in the R that process.py starts. Objects pass between the languages
 # through `post` in embed.py: reticulate passes them by reference and converts plain values.
 local(
   {
