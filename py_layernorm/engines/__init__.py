@@ -5,6 +5,7 @@ An engine is a function `(x, gamma, beta, axes, param_axes, epsilon, dtype)` tha
 of axes counted from 0 in increasing order, `dtype` the name of `y`'s dtype.
 """
 
+import importlib
 import os
 from types import TracebackType
 from typing import Any
@@ -44,11 +45,18 @@ def requested() -> str:
 
 def fused_unavailable() -> str | None:
     """Why the fused engine cannot serve in this process; None if it can."""
-    if keras.backend.backend() != "tensorflow":
-        return f"Keras runs on {keras.backend.backend()}, and the native op is TensorFlow's"
-    from py_layernorm.engines import tensorflow
+    adapter = _adapter()
+    if adapter is None:
+        return f"Keras runs on {keras.backend.backend()}, for which there is no native kernel"
+    return adapter.unavailable()  # type: ignore[no-any-return]
 
-    return tensorflow.unavailable()
+
+def _adapter() -> Any:
+    """The module that brings the kernel to Keras's backend; None where there is none."""
+    backend = keras.backend.backend()
+    if backend not in ("tensorflow", "jax"):
+        return None
+    return importlib.import_module(f"py_layernorm.engines.{backend}")
 
 
 def layer_norm(x: Any, *arguments: Any) -> Any:
@@ -56,11 +64,10 @@ def layer_norm(x: Any, *arguments: Any) -> Any:
     name = requested()
     if name == "portable" or fused_unavailable():
         return portable.layer_norm(x, *arguments)
-    from py_layernorm.engines import tensorflow
-
-    reason = tensorflow.unavailable_here()
+    adapter = _adapter()
+    reason = adapter.unavailable_here(x, *arguments[:2])
     if reason is None:
-        return tensorflow.layer_norm(x, *arguments)
+        return adapter.layer_norm(x, *arguments)
     if name == "fused":
         raise RuntimeError(
             f"use_engine('fused') holds, and the fused engine cannot serve here: {reason}. "
@@ -73,9 +80,7 @@ def eager(layer: Any, x: Any) -> Any:
     """`layer(x)` by the shortest way, or None where Keras's own `__call__` has work to do."""
     if requested() == "portable" or fused_unavailable():
         return None
-    from py_layernorm.engines import tensorflow
-
-    return tensorflow.eager(layer, x)
+    return _adapter().eager(layer, x)
 
 
 def describe() -> tuple[str, str]:

@@ -47,7 +47,7 @@ def unavailable() -> str | None:
     return None
 
 
-def unavailable_here() -> str | None:
+def unavailable_here(*tensors: Any) -> str | None:
     """Why the op cannot serve in the call that is being traced; None if it can."""
     if tf.executing_eagerly():
         return None

@@ -71,8 +71,8 @@ int64_t element_size(int dtype) {
 
 // Does tasks that read or write about `bytes` each.
 template <class Arguments>
-void share_out(const Arguments& arguments, void (*task)(const Arguments&, int64_t, int64_t),
-               int64_t tasks, int64_t bytes) {
+void share_out(const PyLayernormThreads* lent, const Arguments& arguments,
+               void (*task)(const Arguments&, int64_t, int64_t), int64_t tasks, int64_t bytes) {
   if (tasks * bytes <= kAloneBytes) return task(arguments, 0, tasks);
   struct Call {
     const Arguments& arguments;
@@ -89,7 +89,7 @@ void share_out(const Arguments& arguments, void (*task)(const Arguments&, int64_
         const Call& call = *static_cast<const Call*>(c);
         call.task(call.arguments, begin, end);
       },
-      &call);
+      &call, lent);
 }
 
 bool aligned(const void* p, int64_t row_bytes) {
@@ -101,7 +101,7 @@ Scratch scratch(int64_t doubles) {
   return Scratch(new (std::nothrow) double[static_cast<size_t>(doubles)]);
 }
 
-int forward(int dtype, Forward f) {
+int forward(const PyLayernormThreads* lent, int dtype, Forward f) {
   const Kernels& kernels = isa().kernels(dtype);
   const int64_t rows = f.outer * f.inner;
   const int64_t row_bytes = f.n * element_size(dtype);
@@ -109,15 +109,16 @@ int forward(int dtype, Forward f) {
   f.streaming = 2 * rows * row_bytes > kStreamBytes && aligned(f.y, stride) && f.y != f.x;
   if (f.inner > 1) {
     const int64_t strips = (f.inner + kStrip - 1) / kStrip;
-    share_out(f, kernels.strips, f.outer * strips, 2 * row_bytes * f.inner / strips);
+    share_out(lent, f, kernels.strips, f.outer * strips, 2 * row_bytes * f.inner / strips);
     return PY_LAYERNORM_OK;
   }
   if (f.n <= kChunk) {
-    share_out(f, kernels.rows, rows, 2 * row_bytes);
+    share_out(lent, f, kernels.rows, rows, 2 * row_bytes);
     return PY_LAYERNORM_OK;
   }
-  if (rows >= 4 * thread_count() || thread_count() == 1) {
-    share_out(f, kernels.long_rows, rows, 2 * row_bytes);
+  const int threads = thread_count(lent);
+  if (rows >= 4 * threads || threads == 1) {
+    share_out(lent, f, kernels.long_rows, rows, 2 * row_bytes);
     return PY_LAYERNORM_OK;
   }
   const int64_t segments = ceil_div(f.n, kSegment);
@@ -125,11 +126,11 @@ int forward(int dtype, Forward f) {
   const Scratch partial = scratch(rows * 2 * segments);
   if (!partial) return PY_LAYERNORM_NO_MEMORY;
   f.partial = partial.get();
-  share_out(f, kernels.long_sum, rows * segments, bytes);
+  share_out(lent, f, kernels.long_sum, rows * segments, bytes);
   kernels.long_mean(f, 0, rows);
-  share_out(f, kernels.long_deviations, rows * segments, bytes);
+  share_out(lent, f, kernels.long_deviations, rows * segments, bytes);
   kernels.long_statistics(f, 0, rows);
-  share_out(f, kernels.long_normalise, rows * segments, bytes);
+  share_out(lent, f, kernels.long_normalise, rows * segments, bytes);
   return PY_LAYERNORM_OK;
 }
 
@@ -167,7 +168,7 @@ void add_tiles(const Backward& b) {
   }
 }
 
-int backward(int dtype, Backward b, void* dgamma, void* dbeta) {
+int backward(const PyLayernormThreads* lent, int dtype, Backward b, void* dgamma, void* dbeta) {
   const Kernels& kernels = isa().kernels(dtype);
   const int64_t rows = b.outer * b.inner;
   const int64_t row_bytes = b.n * element_size(dtype);
@@ -200,17 +201,17 @@ int backward(int dtype, Backward b, void* dgamma, void* dbeta) {
     std::memset(b.sums, 0, doubles * sizeof(double));
     for (b.first = 0; b.first < rows; b.first = b.last) {
       b.last = b.first + most < rows ? b.first + most : rows;
-      share_out(b, kernels.long_sums, tiles, 2 * (b.last - b.first) * row_bytes / tiles);
+      share_out(lent, b, kernels.long_sums, tiles, 2 * (b.last - b.first) * row_bytes / tiles);
       add_tiles(b);
-      share_out(b, kernels.long_dx, tiles * (b.last - b.first), 3 * row_bytes / tiles);
+      share_out(lent, b, kernels.long_dx, tiles * (b.last - b.first), 3 * row_bytes / tiles);
     }
   } else {
-    share_out(b, in_strips ? kernels.block_strips : kernels.block_rows, blocks,
+    share_out(lent, b, in_strips ? kernels.block_strips : kernels.block_rows, blocks,
               3 * row_bytes * unit_rows * b.block);
   }
   if (dgamma || dbeta) {
     const Combine c{b.sums, blocks, b.n, dgamma, dbeta};
-    share_out(c, dtype == PY_LAYERNORM_FLOAT64 ? combine<double> : combine<float>, b.n,
+    share_out(lent, c, dtype == PY_LAYERNORM_FLOAT64 ? combine<double> : combine<float>, b.n,
               blocks * 16);
   }
   return PY_LAYERNORM_OK;
@@ -233,16 +234,32 @@ using namespace py_layernorm;
 int py_layernorm_forward(int dtype, int64_t outer, int64_t n, int64_t inner, const void* x,
                          const void* gamma, const void* beta, double epsilon, void* y, double* mean,
                          double* rstd) {
+  return py_layernorm_forward_on(nullptr, dtype, outer, n, inner, x, gamma, beta, epsilon, y, mean,
+                                 rstd);
+}
+
+int py_layernorm_forward_on(const PyLayernormThreads* lent, int dtype, int64_t outer, int64_t n,
+                            int64_t inner, const void* x, const void* gamma, const void* beta,
+                            double epsilon, void* y, double* mean, double* rstd) {
   if (!valid(dtype, outer, n, inner)) return PY_LAYERNORM_INVALID;
   if (outer == 0 || n == 0 || inner == 0) return PY_LAYERNORM_OK;
   if (!x || !y || !mean || !rstd) return PY_LAYERNORM_INVALID;
   const DefaultFloatMode mode;
-  return forward(dtype, {outer, n, inner, x, gamma, beta, epsilon, y, mean, rstd, false, nullptr});
+  return forward(lent, dtype,
+                 {outer, n, inner, x, gamma, beta, epsilon, y, mean, rstd, false, nullptr});
 }
 
 int py_layernorm_backward(int dtype, int64_t outer, int64_t n, int64_t inner, const void* dy,
                           const void* x, const void* gamma, const double* mean, const double* rstd,
                           void* dx, void* dgamma, void* dbeta) {
+  return py_layernorm_backward_on(nullptr, dtype, outer, n, inner, dy, x, gamma, mean, rstd, dx,
+                                  dgamma, dbeta);
+}
+
+int py_layernorm_backward_on(const PyLayernormThreads* lent, int dtype, int64_t outer, int64_t n,
+                             int64_t inner, const void* dy, const void* x, const void* gamma,
+                             const double* mean, const double* rstd, void* dx, void* dgamma,
+                             void* dbeta) {
   if (!valid(dtype, outer, n, inner)) return PY_LAYERNORM_INVALID;
   if (outer == 0 || n == 0 || inner == 0) {
     clear(dgamma, dtype, n);
@@ -261,7 +278,7 @@ int py_layernorm_backward(int dtype, int64_t outer, int64_t n, int64_t inner, co
   b.mean = mean;
   b.rstd = rstd;
   b.dx = dx;
-  return backward(dtype, b, dgamma, dbeta);
+  return backward(lent, dtype, b, dgamma, dbeta);
 }
 
 const char* py_layernorm_isa(void) { return isa().name; }

@@ -9,13 +9,19 @@
 
 #include <cstdint>
 
+#include "kernel.h"
+
 namespace py_layernorm {
 
 using Task = void (*)(const void* argument, std::int64_t begin, std::int64_t end);
 
 // Calls task(argument, begin, end) for pieces that make up [0, tasks), of at most `block` each where
-// more than one thread takes part.
-void parallel_for(std::int64_t tasks, std::int64_t block, Task task, const void* argument);
+// more than one thread takes part: of our own pool's, or of the lent ones.
+void parallel_for(std::int64_t tasks, std::int64_t block, Task task, const void* argument,
+                  const PyLayernormThreads* lent);
+
+// Threads that one call uses at most, the caller's own included.
+int thread_count(const PyLayernormThreads* lent);
 
 int thread_count();
 void set_thread_count(int threads);
