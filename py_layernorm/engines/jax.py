@@ -9,6 +9,7 @@ import importlib.metadata
 from typing import Any
 
 import jax
+import keras
 from jax.interpreters import mlir
 
 from py_layernorm.engines import arrange, jax_rules, xla
@@ -42,7 +43,9 @@ def unavailable() -> str | None:
 def unavailable_here(*tensors: Any) -> str | None:
     """Why the kernel cannot serve a call with these arguments; None if it can."""
     for tensor in tensors:
-        if tensor is not None and not jax.typeof(tensor).sharding.mesh.empty:
+        if tensor is None:
+            continue
+        if not jax.typeof(keras.ops.convert_to_tensor(tensor)).sharding.mesh.empty:
             return "the call is for several devices, and the kernel runs on one"
     return None
 
@@ -71,7 +74,7 @@ def _normalise(x: Any, gamma: Any, beta: Any, first: int, last: int, epsilon: fl
 
 
 def _lower_to_calls() -> None:
-    """On CPUs, lower the two passes to the custom calls rather than to stock ops."""
+    """Lower the two passes to the custom calls, where these serve, rather than to stock ops."""
     flags = ("scale", "center")
     _lower_to_call(jax_rules.forward, jax_rules.stock_forward, xla.FORWARD, flags, ("epsilon",))
     flags = ("scale", "dgamma", "dbeta")
@@ -84,7 +87,7 @@ def _lower_to_call(
     lower_stock = mlir.lower_fun(stock, multiple_results=True)
 
     def rule(ctx: Any, *operands: Any, **p: Any) -> Any:
-        if not _for_one_device(ctx.module_context):
+        if not _for_one_cpu(ctx.module_context):
             return lower_stock(ctx, *operands, **p)
         attributes = {
             "axis_begin": mlir.i64_attr(p["first"]),
@@ -95,15 +98,18 @@ def _lower_to_call(
         }
         return jax.ffi.ffi_lowering(name, backend_config=attributes)(ctx, *operands)
 
-    mlir.register_lowering(primitive, rule, platform="cpu")
+    # For every platform: a rule of the CPU's own would make a program for several platforms choose
+    # among them when it runs, and XLA does not take that where lengths are unknown.
+    mlir.register_lowering(primitive, rule)
 
 
-def _for_one_device(context: Any) -> bool:
-    """Whether a program is lowered for one device of this process.
+def _for_one_cpu(context: Any) -> bool:
+    """Whether a program is lowered for one CPU of this process.
 
     XLA does not know how to share a custom call out among devices, and would have each compute the
     whole; an exported program must run where there is no such call.
     """
     where = context.axis_context
     alone = isinstance(where, mlir.ShardingContext) and where.num_devices == 1
-    return alone and not context.lowering_parameters.for_export
+    cpu = tuple(context.platforms) == ("cpu",)
+    return alone and cpu and not context.lowering_parameters.for_export

@@ -59,7 +59,8 @@ def stock_forward(x: Any, *weights: Any, **p: Any) -> list[Any]:
     with jax.enable_x64(True):
         wide = jax.lax.convert_element_type(x, np.float64)
         mean = jnp.mean(wide, axes, keepdims=True)
-        rstd = jax.lax.rsqrt(jnp.mean(jnp.square(wide - mean), axes) + np.float64(p["epsilon"]))
+        var = jnp.mean(jnp.square(wide - mean), axes)
+        rstd = 1 / jnp.sqrt(var + np.float64(p["epsilon"]))
         mean = jnp.squeeze(mean, axes)
         return [y, *(jax.lax.bitcast_convert_type(s, np.uint32) for s in (mean, rstd))]
 
