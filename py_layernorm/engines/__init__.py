@@ -5,7 +5,6 @@ An engine is a function `(x, gamma, beta, axes, param_axes, epsilon, dtype)` tha
 of axes counted from 0 in increasing order, `dtype` the name of `y`'s dtype.
 """
 
-import importlib
 import os
 from types import TracebackType
 from typing import Any
@@ -53,10 +52,15 @@ def fused_unavailable() -> str | None:
 
 def _adapter() -> Any:
     """The module that brings the kernel to Keras's backend; None where there is none."""
-    backend = keras.backend.backend()
-    if backend not in ("tensorflow", "jax"):
-        return None
-    return importlib.import_module(f"py_layernorm.engines.{backend}")
+    if keras.backend.backend() == "tensorflow":
+        from py_layernorm.engines import tensorflow
+
+        return tensorflow
+    if keras.backend.backend() == "jax":
+        from py_layernorm.engines import jax
+
+        return jax
+    return None
 
 
 def layer_norm(x: Any, *arguments: Any) -> Any:

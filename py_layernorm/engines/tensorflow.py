@@ -51,10 +51,12 @@ def unavailable_here(*tensors: Any) -> str | None:
     """Why the op cannot serve in the call that is being traced; None if it can."""
     if tf.executing_eagerly():
         return None
-    if _in_xla():
-        return "the call is being traced for XLA, which does not know the native op"
     if _in_export():
         return "the call is being traced for an exported model, which must load without the op"
+    if _in_xla():
+        from py_layernorm.engines import tensorflow_xla
+
+        return tensorflow_xla.unavailable()
     return None
 
 
@@ -92,6 +94,10 @@ def layer_norm(
     The op takes neighbouring axes, and weights that span them. Other axes are moved to the end
     for it and back; other weights are applied by stock ops, in at least float32, as the op does.
     """
+    if not tf.executing_eagerly() and _in_xla():
+        from py_layernorm.engines import tensorflow_xla
+
+        return tensorflow_xla.layer_norm(x, gamma, beta, axes, param_axes, epsilon, dtype)
     inside = param_axes == axes or (gamma is None and beta is None)
     wide = _wider(x.dtype, tf.as_dtype(dtype))
     weight = tf.float64 if wide == tf.float64 else tf.float32
@@ -186,23 +192,33 @@ GEOMETRY = ("axis_begin", "axis_end", "epsilon_bits")
 
 
 @tf.RegisterGradient("PyLayernormGrad")
-def _second_gradient(op: Any, ddx: Any, ddgamma: Any, ddbeta: Any) -> list[Any]:
-    """The gradient of the gradient, in stock ops, whose own gradients TensorFlow knows.
-
-    Mean and rstd are functions of x here, so nothing flows to the inputs that hold them.
-    """
-    dy, x, *gamma = op.inputs[: 2 + int(op.get_attr("scale"))]
+def _gradient_of_gradient(op: Any, ddx: Any, ddgamma: Any, ddbeta: Any) -> list[Any]:
+    scale, center = op.get_attr("scale"), op.get_attr("center")
     first, last, bits = (op.get_attr(name) for name in GEOMETRY)
     (epsilon,) = struct.unpack("<d", struct.pack("<q", bits))
-    sources = [dy, x, *gamma]
+    sources = list(op.inputs[: 2 + int(scale)])
+    upstream = [ddx, ddgamma if scale else None, ddbeta if center else None]
+    return [*second_gradient(sources, upstream, first, last, epsilon), None, None]
+
+
+def second_gradient(
+    sources: list[Any], upstream: list[Any], first: int, last: int, epsilon: float
+) -> list[Any]:
+    """The gradient of the gradient, in stock ops, whose own gradients TensorFlow knows.
+
+    `sources` are dy, x and, if there is one, gamma; `upstream` belongs to dx, dgamma and dbeta, and
+    is None for what is not there. Mean and rstd are functions of x here, so nothing flows to the
+    inputs that hold them.
+    """
+    dy, x, *gamma = sources
     with tf.GradientTape() as tape:
         tape.watch(sources)
         outputs = _stock_gradient(dy, x, gamma[0] if gamma else None, first, last, epsilon)
-    pairs = [(o, d) for o, d in zip(outputs, (ddx, ddgamma, ddbeta), strict=True) if o is not None]
-    if not op.get_attr("center"):
-        pairs = [p for p in pairs if p[0] is not outputs[2]]
-    came = tape.gradient([o for o, _ in pairs], sources, output_gradients=[d for _, d in pairs])
-    return [*came, None, None]
+    pairs = [(o, d) for o, d in zip(outputs, upstream, strict=True) if o is not None]
+    pairs = [(o, d) for o, d in pairs if d is not None]
+    return tape.gradient(  # type: ignore[no-any-return]
+        [o for o, _ in pairs], sources, output_gradients=[d for _, d in pairs]
+    )
 
 
 def _stock_gradient(
