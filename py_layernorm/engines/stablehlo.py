@@ -6,7 +6,8 @@ compiles.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
@@ -27,43 +28,64 @@ TYPES = {
 }
 
 
+@dataclass(frozen=True)
+class Call:
+    """What a program calls, for its gradient."""
+
+    name: str
+    axes: tuple[int, int]
+    attributes: dict[str, Any]
+
+
+# The gradient of each call, by its name: a function of the call, the op and the upstream gradients.
+GRADIENTS: dict[str, Callable[..., list[Any]]] = {}
+_calls: dict[str, Call] = {}  # by the program's text
+
+
 def call(
     name: str,
     x: Any,
     before: Sequence[Any],
     after: Sequence[Any],
     results: Sequence[Result],
-    *,
     axes: tuple[int, int],
-    attributes: dict[str, bool | float],
+    attributes: dict[str, Any],
 ) -> list[Any]:
     """The results of the call `name` for the operands `before`, `x` and `after`."""
-    # The modules of TensorFlow's generated ops have no public name.
+    # None of these has a public name.
     from tensorflow.compiler.tf2xla.ops import gen_xla_ops
+    from tensorflow.python.eager import execute, record
 
     operands = [*before, x, *after]
-    shapes = [tuple(x.shape[a] for a in axes) + rest for _, axes, rest in results]
     program = _program(
         name,
         tuple((o.dtype, tuple(o.shape)) for o in operands),
         len(before),
         tuple(results),
-        (*_axes_as_attributes(*axes), *attributes.items()),
+        (("axis_begin", axes[0]), ("axis_end", axes[1]), ("batch", 0), *attributes.items()),
     )
-    return list(
-        gen_xla_ops.xla_call_module(
+    _calls[program] = Call(name, axes, attributes)
+    # What the generated function records about the op, forward mode cannot take: shapes.
+    with record.stop_recording():
+        returned = gen_xla_ops.xla_call_module(
             operands,
             version=VERSION,
             module=program,
             Tout=[dtype for dtype, *_ in results],
-            Sout=shapes,
+            Sout=[[*(x.shape[a] for a in lengths), *rest] for _, lengths, rest in results],
             platforms=["CPU"],
         )
-    )
+    execute.record_gradient("XlaCallModule", operands, ("module", program), returned)
+    return list(returned)
 
 
-def _axes_as_attributes(first: int, last: int) -> list[tuple[str, int]]:
-    return [("axis_begin", first), ("axis_end", last), ("batch", 0)]
+@tf.RegisterGradient("XlaCallModule")
+def _gradient(op: Any, *upstream: Any) -> list[Any]:
+    """TensorFlow itself has no gradient for the op."""
+    found = _calls.get(tf.compat.as_str_any(op.get_attr("module")))
+    if found is None:
+        raise LookupError(f"No gradient defined for operation '{op.name}' (op type: {op.type})")
+    return GRADIENTS[found.name](found, op, *upstream)
 
 
 @functools.lru_cache(maxsize=1000)

@@ -13,6 +13,7 @@ import tensorflow as tf
 from py_layernorm.engines import arrange, stablehlo, tensorflow, xla
 
 OLDEST = (2, 18)
+HALVES = (2,)  # of the doubles that mean and rstd are
 # Both return the address of XLA's table of functions: C's name, or C++'s where there is no other.
 GET_API = ("XLA_FFI_GetApi", "_ZN3xla3ffi12GetXlaFfiApiEv")
 LIBRARIES = ("libtensorflow_framework.so.2", "libtensorflow_cc.so.2")
@@ -54,32 +55,45 @@ def layer_norm(x: Any, gamma: Any, beta: Any, *arguments: Any) -> Any:
 
 
 def _normalise(x: Any, gamma: Any, beta: Any, first: int, last: int, epsilon: float) -> Any:
-    scale, center = gamma is not None, beta is not None
-    every = range(len(x.shape))
-    rows = (tf.uint32, (*every[:first], *every[last:]), (2,))
-    param = (tf.float64 if x.dtype == tf.float64 else tf.float32, tuple(every[first:last]), ())
-    call = functools.partial(stablehlo.call, axes=(first, last))
+    every = tuple(range(len(x.shape)))
+    rows = (tf.uint32, (*every[:first], *every[last:]), HALVES)
+    params = [p for p in (gamma, beta) if p is not None]
+    attributes = {"scale": gamma is not None, "center": beta is not None, "epsilon": epsilon}
+    results = [(x.dtype, every, ()), rows, rows]
+    return stablehlo.call(xla.FORWARD, x, [], params, results, (first, last), attributes)[0]
 
-    @tf.custom_gradient
-    def forward(x: Any, *params: Any) -> Any:
-        attributes = {"scale": scale, "center": center, "epsilon": epsilon}
-        results = [(x.dtype, tuple(every), ()), rows, rows]
-        y, mean, rstd = call(xla.FORWARD, x, [], [*params], results, attributes=attributes)
-        return y, lambda dy: backward(dy, x, mean, rstd, *params[:scale])
 
-    @tf.custom_gradient
-    def backward(dy: Any, x: Any, mean: Any, rstd: Any, *gamma: Any) -> Any:
-        attributes = {"scale": scale, "dgamma": scale, "dbeta": center}
-        results = [(x.dtype, tuple(every), ()), *[param] * (scale + center)]
-        gradients = call(xla.BACKWARD, x, [dy], [mean, rstd, *gamma], results, attributes=attributes)
+def _gradient(call: stablehlo.Call, op: Any, dy: Any, *_: Any) -> list[Any]:
+    """dx, dgamma, dbeta by the kernel. Nothing but this uses mean and rstd."""
+    x, *params = op.inputs
+    scale, center = call.attributes["scale"], call.attributes["center"]
+    every = tuple(range(len(x.shape)))
+    first, last = call.axes
+    param = (tf.float64 if x.dtype == tf.float64 else tf.float32, every[first:last], ())
+    # The second derivative, in stock ops, needs epsilon.
+    attributes = {
+        "scale": scale,
+        "dgamma": scale,
+        "dbeta": center,
+        "epsilon": call.attributes["epsilon"],
+    }
+    results = [(x.dtype, every, ()), *[param] * len(params)]
+    _, mean, rstd = op.outputs
+    dy.set_shape(x.shape)  # in forward mode these are not known
+    for rows in (mean, rstd):
+        rows.set_shape([*x.shape[:first], *x.shape[last:], *HALVES])
+    after = [mean, rstd, *params[:scale]]
+    return stablehlo.call(xla.BACKWARD, x, [dy], after, results, call.axes, attributes)
 
-        def second(ddx: Any, *rest: Any) -> list[Any]:
-            upstream = [ddx, *rest] if scale else [ddx, None, *rest]
-            ddy, dx, *dgamma = tensorflow.second_gradient(
-                [dy, x, *gamma], [*upstream, None][:3], first, last, epsilon
-            )
-            return [ddy, dx, None, None, *dgamma]
 
-        return gradients, second
+def _gradient_of_gradient(call: stablehlo.Call, op: Any, ddx: Any, *rest: Any) -> list[Any]:
+    dy, x, mean, rstd, *gamma = op.inputs
+    given = iter(rest)
+    upstream = [ddx, *(next(given) if call.attributes[n] else None for n in ("dgamma", "dbeta"))]
+    ddy, dx, *dgamma = tensorflow.second_gradient(
+        [dy, x, *gamma], upstream, *call.axes, call.attributes["epsilon"]
+    )
+    return [ddy, dx, None, None, *dgamma]
 
-    return forward(x, *(p for p in (gamma, beta) if p is not None))
+
+stablehlo.GRADIENTS.update({xla.FORWARD: _gradient, xla.BACKWARD: _gradient_of_gradient})
