@@ -7,10 +7,8 @@ import ctypes
 import functools
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -93,39 +91,23 @@ def other_axes(library) -> Iterator[Row]:
         yield from compare(section, name, "copy", pair, ours, pair.copy(), 1.7)
 
 
-# As CMakeLists.txt compiles the kernel.
-FLAGS = (
-    "-std=c++17 -O3 -DNDEBUG -fPIC -shared -fno-math-errno -fno-trapping-math -ffp-contract=fast"
-)
-ISA_FLAGS = {
-    "avx512": "-mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c",
-    "avx2": "-mavx2 -mfma -mf16c",
-    "baseline": "",
-}
-
-
-def plain_algorithm(isa: str) -> ctypes.CDLL | None:
-    """plain.cc, compiled for the instruction set in use; None where there is no compiler."""
-    compiler = shutil.which("c++")
-    if not compiler:
-        print("  no C++ compiler: no row for the plain algorithm", file=sys.stderr)
+def plain_formula() -> ctypes.CDLL | None:
+    """native/plain.h, built by CMakePresets.json; None without CMake or a compiler."""
+    root = Path(__file__).resolve().parents[1]
+    try:
+        for command in (["--preset", "release"], ["--build", "--preset", "release", "-t", "plain"]):
+            subprocess.run(["cmake", *command], cwd=root, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        print(f"  no row for the plain formula: {error}", file=sys.stderr)
         return None
-    here = Path(__file__).parent
-    with tempfile.TemporaryDirectory() as folder:
-        library = Path(folder) / "plain.so"
-        subprocess.run(
-            [compiler, *FLAGS.split(), *ISA_FLAGS[isa].split(), f"-DISA={isa}",
-             f"-I{here.parent / 'py_layernorm' / 'native'}", here / "plain.cc", "-o", library],
-            check=True,
-        )  # fmt: skip
-        return ctypes.CDLL(str(library))
+    return ctypes.CDLL(str(root / "build/native/release/tests/native/libplain.so"))
 
 
 def cost_of_accuracy(library) -> Iterator[Row]:
     """By one thread each, in cache and out of it."""
     alone = load("")
-    alone.py_layernorm_set_threads(1)
-    plain = plain_algorithm(alone.py_layernorm_isa().decode())
+    alone.threads = 1
+    plain = plain_formula()
     if plain is None:
         return
     for rows, n in ((64, 768), (256, 1024), (4096, 768)):
@@ -138,7 +120,7 @@ def cost_of_accuracy(library) -> Iterator[Row]:
             ctypes.c_float(1e-3), *writes,
         )  # fmt: skip
         yield from compare(
-            "kernel: what accuracy costs", f"({rows}, {n}) forward", "the plain algorithm", pair,
+            "kernel: what accuracy costs", f"({rows}, {n}) forward", "the plain formula", pair,
             pair.ours_forward(), theirs, 1.15,
         )  # fmt: skip
 
@@ -165,7 +147,7 @@ def growth(library) -> Iterator[Row]:
 def instruction_sets(library) -> Iterator[Row]:
     for isa in ("avx2", "baseline"):
         other = load(isa)
-        if other.py_layernorm_isa().decode() != isa:
+        if other.isa != isa:
             continue
         for shape in ((4096, 768, 1), (4096, 64, 1), (64, 65536, 1), (32, 64, 3136)):
             best = Pair(library, *shape)
@@ -181,7 +163,7 @@ def instruction_sets(library) -> Iterator[Row]:
 def busy_processor(library) -> Iterator[Row]:
     """Two threads while something else has one of two processors, beside one thread then."""
     alone = load("")
-    alone.py_layernorm_set_threads(1)
+    alone.threads = 1
     processors = sorted(os.sched_getaffinity(0))[:THREADS]
     burner = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:

@@ -2,7 +2,6 @@
 
 import ctypes
 import functools
-import importlib.util
 import itertools
 import os
 from collections.abc import Callable
@@ -10,22 +9,22 @@ from pathlib import Path
 
 import torch
 
-THREADS = 2
-# Keras need not load. An editable install has two folders: the sources, and what was compiled.
-PACKAGE = importlib.util.find_spec("py_layernorm").submodule_search_locations
-FOLDER = Path(os.environ.get("PY_LAYERNORM_NATIVE", Path(next(iter(PACKAGE))) / "native"))
-LIBRARY = FOLDER / "libpy_layernorm_kernel.so"
-NUMBERS = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3}
+from py_layernorm.engines.kernel import DTYPES, ISA, KERNEL, Kernel, find
 
-# Calls between two looks at the clock take at least about this many bytes' worth of work.
+THREADS = 2
+FOLDER = os.environ.get("PY_LAYERNORM_NATIVE")
+LIBRARY = Path(FOLDER, KERNEL) if FOLDER else find(KERNEL)
+NUMBERS = {getattr(torch, name): number for number, name in enumerate(DTYPES)}
+
+# The clock is read again after calls that process about this many bytes.
 BATCH_BYTES = 64 << 20
 
 
 class Pair:
     """One shape [outer, n, inner], with buffers for every call that is measured."""
 
-    def __init__(self, library: ctypes.CDLL, outer: int, n: int, inner=1, dtype=torch.float32):
-        self.library = library
+    def __init__(self, kernel: Kernel, outer: int, n: int, inner=1, dtype=torch.float32):
+        self.library = kernel.library
         self.shape = (outer, n, inner)
         generator = torch.Generator().manual_seed(0)
         self.x = torch.randn(self.shape, generator=generator).to(dtype)
@@ -90,10 +89,10 @@ class Pair:
 COPIES = itertools.count()
 
 
-def load(isa: str | None = None) -> ctypes.CDLL:
-    """The library; with `isa`, one more copy of it, which takes that set ("": the best there is).
+def load(isa: str | None = None) -> Kernel:
+    """The kernel; with `isa`, a copy of its own that uses that set ("": the best one).
 
-    A copy has threads of its own, and their number.
+    A copy has its own threads, and its own setting of how many.
     """
     path = LIBRARY
     if isa is not None:
@@ -101,12 +100,10 @@ def load(isa: str | None = None) -> ctypes.CDLL:
         path = Path(torch.hub.get_dir()).parent / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(LIBRARY.read_bytes())
-        os.environ["PY_LAYERNORM_ISA"] = isa
-    library = ctypes.CDLL(str(path))
-    library.py_layernorm_isa.restype = ctypes.c_char_p
-    library.py_layernorm_isa()
-    library.py_layernorm_set_threads(THREADS)
+        os.environ[ISA] = isa
+    kernel = Kernel(path)
+    kernel.threads = THREADS
     if isa is not None:
-        del os.environ["PY_LAYERNORM_ISA"]
+        del os.environ[ISA]
         path.unlink()
-    return library
+    return kernel

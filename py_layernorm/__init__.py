@@ -8,11 +8,16 @@ with Keras, which is what loading a `.keras` file that holds one needs.
 __version__ = "0.1.0"
 
 try:
+    from py_layernorm import engines, pickling
     from py_layernorm.accelerate import accelerate, restore
     from py_layernorm.compose import compose_layer, layer_layer_normalization
-    from py_layernorm.engines import use_engine
+    from py_layernorm.engines import get_engine, use_engine
+    from py_layernorm.engines.threads import set_threads
     from py_layernorm.functional import layer_norm
     from py_layernorm.layer import LayerNormalization
+
+    engines.register()
+    pickling.register()
 except Exception as _problem:
     # No Keras, or none with a backend that works. `python -m py_layernorm` imports this file before
     # it can say so; the names, when asked for, raise what went wrong.
@@ -31,8 +36,10 @@ __all__ = [
     "LayerNormalization",
     "accelerate",
     "compose_layer",
+    "get_engine",
     "layer_layer_normalization",
     "layer_norm",
     "restore",
+    "set_threads",
     "use_engine",
 ]

@@ -1,12 +1,13 @@
 """`accelerate` and `restore`: an existing model's layer normalisations made ours, and back."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import keras
 
-from py_layernorm import checks
+from py_layernorm import atomic, checks, keras_internals
 from py_layernorm.layer import LayerNormalization
 
 KERAS_LAYER = keras.layers.LayerNormalization
@@ -15,6 +16,10 @@ KERAS_LAYER = keras.layers.LayerNormalization
 @dataclass
 class Report:
     """What `accelerate` or `restore` did: the paths of the layers that changed, and of those left.
+
+    A path is Keras's `layer.path`, or the layer's name before it is built. Where several layers
+    share that, it is the layer's place instead: `model/block/norm[1]` is the second layer that
+    `block` holds.
 
     Example:
 
@@ -42,7 +47,8 @@ def accelerate(model: keras.Model) -> Report:
     The layers stay the same objects, with the same weights, names and place in the graph; the
     optimizer keeps its state; layers inside nested models and composite layers are reached too.
     Compiled training, test and predict functions are made anew at their next use. Functions of
-    your own that were traced before (`tf.function`) keep what they were traced with.
+    your own that were traced before (`tf.function`) keep what they were traced with. Input that
+    only ours refuses, and that no graph announces, is still computed by Keras's code.
 
     XLA cannot run the native op. Keras compiles for XLA if told to, and by default where it sees
     a GPU or is older: `compile(jit_compile=False)` has the fused engine in any case.
@@ -52,9 +58,10 @@ def accelerate(model: keras.Model) -> Report:
 
     Returns:
         A `Report`: `changed`, the paths of the layers that are now ours, and `left`, those that
-        are not, each with the reason: `rms_scaling`, a subclass with code of its own, an argument
-        that ours refuses, or an `axis` that mixes signs, for which Keras orders `gamma` wrongly;
-        and `note`, what else there is to say. As text it is ready to print.
+        are not, each with the reason: `rms_scaling`, a subclass with code of its own, a method that
+        was replaced, an argument or an input in the model's graph that ours refuses (ragged input,
+        for one), or an `axis` that mixes signs, for which Keras orders `gamma` wrongly; and `note`,
+        what else there is to say. As text it is ready to print.
 
     Raises:
         TypeError: if `model` is no Keras model. The model is then, and after any other failure,
@@ -68,7 +75,7 @@ def accelerate(model: keras.Model) -> Report:
     >>> print(accelerate(keras.Sequential(layers, name="model")))
     1 layer accelerated: model/norm
     """
-    report = _change(model, "accelerated", LayerNormalization, _why_not_accelerate)
+    report = _change(model, "accelerated", _why_not_accelerate, _to_ours)
     if report.changed and model.compiled and model.jit_compile:
         report.note = (
             "The model is compiled for XLA, where the portable engine serves; for the fused one "
@@ -102,7 +109,7 @@ def restore(model: keras.Model) -> Report:
     >>> print(restore(layer_layer_normalization(model, name="norm")))
     1 layer restored: model/norm
     """
-    return _change(model, "restored", KERAS_LAYER, _why_not_restore)
+    return _change(model, "restored", _why_not_restore, _to_keras)
 
 
 def _why_not_accelerate(layer: keras.layers.Layer) -> str | None:
@@ -113,7 +120,7 @@ def _why_not_accelerate(layer: keras.layers.Layer) -> str | None:
         return f"{type(layer).__name__} is a subclass with code of its own"
     if getattr(layer, "rms_scaling", False):
         return "rms_scaling is not layer normalisation"
-    return _refused(layer) or _wrong_order(layer)
+    return _replaced(layer) or _refused(layer) or _wrong_order(layer)
 
 
 def _why_not_restore(layer: keras.layers.Layer) -> str | None:
@@ -127,13 +134,27 @@ def _why_not_restore(layer: keras.layers.Layer) -> str | None:
     return _wrong_order(layer)
 
 
+def _replaced(layer: keras.layers.Layer) -> str | None:
+    """Which method, of those that ours would override, is no longer Keras's code; or None."""
+    for name, ours in vars(LayerNormalization).items():
+        if callable(ours) and hasattr(KERAS_LAYER, name):
+            code = getattr(getattr(layer, name), "__func__", getattr(layer, name))
+            module = getattr(code, "__globals__", {}).get("__name__", "")
+            if module.split(".")[0] != "keras":
+                return f"its {name}() was replaced"
+    return None
+
+
 def _refused(layer: keras.layers.Layer) -> str | None:
     """Why ours cannot be made with the layer's arguments, of which Keras checks few; or None."""
+    if layer.epsilon is None:
+        return "Keras's layer and ours take epsilon=None for different numbers"
     try:
         checks.axis(layer.axis)
         checks.epsilon(layer.epsilon)
         checks.flag(layer.center, "center")
         checks.flag(layer.scale, "scale")
+        checks.compute_dtype(layer)
     except (TypeError, ValueError) as error:
         return str(error)
     return None
@@ -150,45 +171,100 @@ def _wrong_order(layer: keras.layers.Layer) -> str | None:
     return None
 
 
-def _path(layer: keras.layers.Layer) -> str:
-    """Where the layer is; its name where it has no place yet, because it is not built."""
-    return layer.path or layer.name
+def _to_ours(layer: Any) -> str | None:
+    """Make `layer` ours; or say which of the inputs that a model's graph holds ours refuses.
+
+    An input that no graph holds is seen only when it comes: `_accelerated` has it served by
+    Keras's code. Left out here, that would do for the graph's inputs as well, but for the files:
+    what they bring back is ours altogether.
+    """
+    layer.__class__ = LayerNormalization
+    for tensor in keras_internals.symbolic_inputs(layer):
+        try:
+            checks.tensor(tensor, "inputs")
+            layer.compute_output_spec(tensor)
+        except (TypeError, ValueError) as error:
+            layer.__class__ = KERAS_LAYER
+            return str(error)
+    layer._accelerated = True
+    return None
+
+
+def _to_keras(layer: Any) -> None:
+    """Make `layer` Keras's own."""
+    layer.__class__ = KERAS_LAYER
+    vars(layer).pop("_accelerated", None)
 
 
 def _change(
     model: keras.Model,
     verb: str,
-    wanted: type[keras.layers.Layer],
     why_not: Callable[[keras.layers.Layer], str | None],
+    change: Callable[[keras.layers.Layer], str | None],
 ) -> Report:
-    """Change the class of every layer for which `why_not` says None, or of none.
+    """Change the class of every layer for which neither function gives a reason, or of none.
 
     The class is all that differs: our layer adds no state to Keras's. Replacing the objects
     instead would miss those that composite layers and users hold, and Functional's graph.
     """
     if not isinstance(model, keras.Model):
         raise TypeError(f"model must be a Keras model. {checks.received('model', model)}")
-    layers: list[Any] = model._flatten_layers()  # public `layers` stops at composite layers
-    report = Report(verb)
-    changing = []
-    for layer in layers:
-        why = why_not(layer)
-        if why is None:
-            changing.append(layer)
-        elif why:
-            report.left[_path(layer)] = why
-    functions = ("train_function", "test_function", "predict_function")
-    models = [part for part in layers if isinstance(part, keras.Model)] if changing else []
-    before = [(layer, "__class__", type(layer)) for layer in changing]
-    before += [(part, name, getattr(part, name)) for part in models for name in functions]
+    layers = keras_internals.flatten_layers(model)
+    reasons = {}
+    before = atomic.Memory(model)
     try:
-        for layer in changing:
-            layer.__class__ = wanted
-            report.changed.append(_path(layer))
-        for part in models:
-            part.train_function = part.test_function = part.predict_function = None
+        for layer in layers:
+            why = why_not(layer)
+            if why is None:
+                why = change(layer)
+            if why != "":
+                reasons[id(layer)] = why
+        if None in reasons.values():
+            for part in layers:
+                if isinstance(part, keras.Model):
+                    keras_internals.forget_compiled_functions(part)
+        return _report(verb, model, [(p, reasons[id(p)]) for p in layers if id(p) in reasons])
     except BaseException:
-        for part, name, value in before:
-            setattr(part, name, value)
+        before.restore()
         raise
+
+
+def _report(verb: str, model: keras.Model, outcomes: list[tuple[Any, str | None]]) -> Report:
+    """The report on layers, each with why it was left or None, by paths that differ."""
+    report = Report(verb)
+    layers = [layer for layer, _ in outcomes]
+    for path, (_, why) in zip(_paths(model, layers), outcomes, strict=True):
+        if why is None:
+            report.changed.append(path)
+        else:
+            report.left[path] = why
     return report
+
+
+def _paths(model: keras.Model, layers: list[Any]) -> list[str]:
+    """Each layer's path, or its name before it is built; its place, where layers share that.
+
+    They do in composite layers that are not built yet, or that build their parts by hand.
+    """
+    paths = [layer.path or layer.name for layer in layers]
+    shared = Counter(paths)
+    places = _places(model) if len(shared) < len(paths) else {}
+    return [
+        places[id(layer)] if shared[path] > 1 else path
+        for path, layer in zip(paths, layers, strict=True)
+    ]
+
+
+def _places(model: keras.Model) -> dict[int, str]:
+    """Each layer's place: the names from the model down, numbered where a name is not unique."""
+    places = {id(model): model.name}
+    holders = [model]
+    for holder in holders:
+        parts = keras_internals.sublayers(holder)
+        names = Counter(part.name for part in parts)
+        for number, part in enumerate(parts):
+            if id(part) not in places:
+                label = part.name if names[part.name] == 1 else f"{part.name}[{number}]"
+                places[id(part)] = f"{places[id(holder)]}/{label}"
+                holders.append(part)
+    return places

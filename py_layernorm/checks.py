@@ -1,17 +1,20 @@
-"""Every check of an argument, once. An error names the argument, what was expected, what came."""
+"""Every refusal of an argument. An error names the argument, what was expected and what came."""
 
+import contextlib
+import functools
 import math
-import sys
 import warnings
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
-Axis = int | Sequence[int]
+from py_layernorm import keras_internals
+from py_layernorm.axes import Axes, Axis, listed, resolve
 
-# Complex, string and 8-bit float inputs have no layer normalisation here.
+# Complex, string and 8-bit float inputs are not supported.
 FLOAT_DTYPES = ("float16", "bfloat16", "float32", "float64")
 INPUT_DTYPES = (
     *FLOAT_DTYPES,
@@ -29,13 +32,16 @@ def cut(value: object) -> str:
     """The text of a value, at most 200 characters of it."""
     try:
         text = repr(value)
-    except Exception:  # an int of 5,000 digits, which Python does not print, or a faulty class
-        text = "a value that has no text"
+    except Exception:  # an int of 5,000 digits, which Python does not print, or a broken class
+        text = "a value that cannot be printed"
     return text if len(text) <= 200 else text[:200] + "..."
 
 
 def _is_int(value: object) -> bool:
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+# Below, the usual case comes first: an eager call on a small tensor spends its time in Python.
 
 
 def axis(value: Any, name: str = "axis") -> Axis:
@@ -45,7 +51,7 @@ def axis(value: Any, name: str = "axis") -> Axis:
         TypeError: for anything but an int or a list or tuple of ints (a bool is not an int here).
         ValueError: for an empty list, or one that holds the same number twice.
     """
-    if _is_int(value):
+    if type(value) is int or _is_int(value):
         return int(value)
     if not isinstance(value, (list, tuple)) or not all(_is_int(v) for v in value):
         raise TypeError(f"{name} must be an int or a list/tuple of ints. {received(name, value)}")
@@ -57,45 +63,84 @@ def axis(value: Any, name: str = "axis") -> Axis:
     return tuple(ints) if isinstance(value, tuple) else ints
 
 
-def resolve_axes(value: Axis, shape: Sequence[int | None], name: str = "axis") -> tuple[int, ...]:
-    """The axes of a tensor of `shape` that `value` names, counted from 0, in increasing order.
+_fitting: dict[tuple[Any, Any, int], Axes] = {}  # what was found to fit a rank
+
+
+def axes(axis: Axis, param_axis: Axis | None, shape: Sequence[int | None]) -> Axes:
+    """The `Axes` that the two arguments name in an input of `shape`.
 
     Raises:
         ValueError: for an axis out of range, or two numbers for the same axis (`[-1, 2]`).
     """
     rank = len(shape)
-    axes = [value] if isinstance(value, int) else list(value)
-    if rank == 0:
-        raise ValueError(f"an input of rank 0 has no axis. Received: {name}={cut(value)}")
-    for a in axes:
-        if not -rank <= a < rank:
+    key = (
+        axis if isinstance(axis, int) else tuple(axis),
+        param_axis if param_axis is None or isinstance(param_axis, int) else tuple(param_axis),
+        rank,
+    )
+    if key in _fitting:
+        return _fitting[key]
+    named = {"axis": axis} if param_axis is None else {"axis": axis, "param_axis": param_axis}
+    for name, value in named.items():
+        numbers, came = listed(value), f"Received: {name}={cut(value)}"
+        if rank == 0:
+            raise ValueError(f"an input of rank 0 has no axis. {came}")
+        if not all(-rank <= a < rank for a in numbers):
             raise ValueError(
                 f"{name} must lie between {-rank} and {rank - 1} for an input of rank {rank}. "
-                f"Received: {name}={cut(value)} with an input of shape {tuple(shape)}"
+                f"{came} with an input of shape {tuple(shape)}"
             )
-    resolved = tuple(sorted(a % rank for a in axes))
-    if len(set(resolved)) < len(resolved):
-        raise ValueError(
-            f"{name} must not name the same axis twice. "
-            f"Received: {name}={cut(value)} with an input of shape {tuple(shape)}"
-        )
-    return resolved
+        if len({a % rank for a in numbers}) < len(numbers):
+            raise ValueError(
+                f"{name} must not name the same axis twice. "
+                f"{came} with an input of shape {tuple(shape)}"
+            )
+    found = resolve(listed(axis), None if param_axis is None else listed(param_axis), rank)
+    if len(_fitting) < 1000:
+        _fitting[key] = found
+    return found
 
 
-def param_shape(axes: Sequence[int], shape: Sequence[int | None], name: str) -> tuple[int, ...]:
-    """The shape of weights that span `axes` of an input of `shape`.
+def weight_shape(axes: Axes, shape: Sequence[int | None], name: str) -> tuple[int, ...]:
+    """The shape of the weights of a layer for an input of `shape`.
 
     Raises:
-        ValueError: if one of those axes has no known length.
+        ValueError: if one of their axes has no known length.
     """
-    lengths = tuple(shape[a] for a in axes)
+    lengths = tuple(map(shape.__getitem__, axes.spanned))
     if None in lengths:
         raise ValueError(
-            f"gamma and beta span {name}={list(axes)}, so the input's length along it must be "
-            f"known. Received: an input of shape {tuple(shape)}. Give that length, or turn both "
-            "off with center=False and scale=False."
+            f"gamma and beta span {name}={list(axes.spanned)}, so the input's length along it must "
+            f"be known. Received: an input of shape {tuple(shape)}. Specify that length, or turn "
+            "both off with center=False and scale=False."
         )
     return lengths  # type: ignore[return-value]
+
+
+def weights(gamma: Any, beta: Any, axes: Axes, shape: Sequence[int | None]) -> None:
+    """Refuse a gamma or beta that does not fit an input of `shape`; None fits any.
+
+    Raises:
+        TypeError: if one is not a dense tensor or array of real numbers.
+        ValueError: if one has another shape.
+    """
+    if gamma is None and beta is None:
+        return
+    expected = tuple(map(shape.__getitem__, axes.spanned))
+    for name, value in (("gamma", gamma), ("beta", beta)):
+        if value is None:
+            continue
+        tensor(value, name, optional=True)
+        came = tuple(value.shape)
+        if expected != came and (
+            len(came) != len(expected)
+            or any(None not in (e, c) and e != c for e, c in zip(expected, came, strict=True))
+        ):
+            raise ValueError(
+                f"{name} must have the shape {expected}: the lengths of the input, of shape "
+                f"{tuple(shape)}, along the axes {list(axes.spanned)}. "
+                f"Received: {name} of shape {came}"
+            )
 
 
 def built_shape(config: Any) -> Sequence[int | None]:
@@ -121,6 +166,8 @@ def epsilon(value: Any) -> float:
     Raises:
         ValueError: for anything but None or a finite number that is not negative.
     """
+    if type(value) is float and 0 <= value < math.inf:
+        return value
     if value is None:
         return float(keras.backend.epsilon()) ** 2
     number = isinstance(value, (int, float, np.integer, np.floating))
@@ -151,11 +198,11 @@ def from_registry(get: Callable[[Any], Any], value: Any, name: str, optional: bo
     """What Keras's `get` (of initializers, regularizers, constraints) makes of `value`.
 
     Raises:
-        ValueError: for a name that Keras does not know, for what is not callable, and for None
-            unless `optional`.
+        ValueError: for a name that Keras does not know, for a value that is not callable, and for
+            None unless `optional`.
 
     Warns:
-        UserWarning: if a file cannot bring it back, so that nobody learns it first at load.
+        UserWarning: if loading a file cannot restore it: otherwise users learn it only at load.
     """
     kind = name.split("_")[1]
     try:
@@ -171,32 +218,44 @@ def from_registry(get: Callable[[Any], Any], value: Any, name: str, optional: bo
             f"'{ {'initializer': 'ones', 'regularizer': 'l2', 'constraint': 'non_neg'}[kind] }', "
             f"or a callable{', or None' if optional else ''}. {received(name, value)}"
         )
-    if callable(value) and not comes_back(found):
+    if callable(value) and not is_restored(found):
         warnings.warn(
-            f"{name} is a {type(value).__name__} that load_model() cannot bring back from a .keras "
-            "file: a model that holds this layer can be saved as weights only, by save_weights(). "
+            f"{name} is a {type(value).__name__} that load_model() cannot restore from a .keras "
+            "file: a model with this layer can only be saved as weights, by save_weights(). "
             f"Keras's own {kind}s, and those registered by "
-            "keras.saving.register_keras_serializable(), do come back.",
+            "keras.saving.register_keras_serializable(), are restored.",
             UserWarning,
-            stacklevel=_levels_to_caller(),
+            stacklevel=keras_internals.levels_to_caller(),
         )
     return found
 
 
-def _levels_to_caller() -> int:
-    """The `stacklevel` with which a warning of the calling function names the user's line."""
-    level, frame = 0, sys._getframe(1)
-    while frame.f_back and frame.f_globals["__name__"].startswith("py_layernorm"):
-        level, frame = level + 1, frame.f_back
-    return level + 1
+# id of an object: the object, the name that Keras knew it by, and whether files restore it.
+_restored: dict[int, tuple[weakref.ref, str, bool]] = {}
 
 
-def comes_back(value: Any) -> bool:
+def is_restored(value: Any) -> bool:
     """Whether Keras, asked to save `value`, a callable, loads the same again.
 
-    It does write files with functions and objects that it does not know, and fails, or takes
-    another of that name, when it loads them.
+    Keras does write files with functions and objects that it does not know, and fails, or takes
+    another of the same name, when it loads them. Each object is tried once, and once more when it
+    has been registered under another name.
     """
+    key, name = id(value), keras.saving.get_registered_name(_registrable(value))
+    if key in _restored and _restored[key][1] == name:
+        return _restored[key][2]
+    answer = _try_to_restore(value)
+    with contextlib.suppress(TypeError):  # what cannot be referenced weakly is tried every time
+        _restored[key] = (weakref.ref(value, lambda _: _restored.pop(key, None)), name, answer)
+    return answer
+
+
+def _registrable(value: Any) -> Any:
+    """What would be registered with Keras: a function, or the class of an object."""
+    return value if hasattr(value, "__name__") else type(value)
+
+
+def _try_to_restore(value: Any) -> bool:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Keras's own, about lambdas
@@ -214,40 +273,70 @@ def is_tensor(value: object) -> bool:
     )
 
 
-def is_whole(value: object) -> bool:
-    """Whether no element of a tensor or an array is left out."""
-    return type(value).__name__ not in ("RaggedTensor", "SparseTensor", "MaskedArray")
+def is_dense_tensor(value: object) -> bool:
+    """Whether `value` is one tensor or array, and stores every element."""
+    if isinstance(value, keras.KerasTensor):
+        return not keras_internals.is_sparse_or_ragged(value)
+    sparse = ("RaggedTensor", "SparseTensor", "MaskedArray", "JAXSparse", "BCOO")
+    return type(value).__name__ not in sparse and is_tensor(value)
 
 
-def dense(value: object, name: str) -> None:
-    """Raise TypeError unless `value` is one tensor or NumPy array whose elements are all there."""
-    if not (is_tensor(value) and is_whole(value)):
-        raise TypeError(
-            f"{name} must be a tensor or a NumPy array, dense and a single one; numpy.asarray "
-            f"makes one of a list of numbers. {received(name, value)}"
-        )
+_dense_types: set[type] = set()  # whose every instance is a dense tensor
 
 
-def dtype(value: object, name: str) -> str:
-    """The name of an array's dtype.
+def tensor(value: Any, name: str, optional: bool = False) -> str:
+    """The name of the dtype of a dense tensor or array of real numbers, of known rank.
 
     Raises:
-        TypeError: for complex numbers, strings and all else that is no real number.
+        TypeError: for anything else.
+        ValueError: for a tensor of unknown rank, whose axes cannot be counted.
     """
-    found = getattr(value, "dtype", None)
-    text = str(getattr(found, "name", found)).rpartition(".")[2]  # "torch.float32" to "float32"
-    if text not in INPUT_DTYPES:
+    kind = type(value)
+    if kind not in _dense_types:
+        if not is_dense_tensor(value):
+            raise TypeError(
+                f"{name} must be a single dense tensor or NumPy array{' or None' * optional}. "
+                f"{_instead_of_tensor(value)}{received(name, value)}"
+            )
+        if not issubclass(kind, keras.KerasTensor):
+            _dense_types.add(kind)
+    found = dtype_name(getattr(value, "dtype", None))
+    if found not in INPUT_DTYPES:
         raise TypeError(
             f"{name} must hold real numbers: one of {', '.join(INPUT_DTYPES)}. "
-            f"Received: {name} of dtype {text}"
+            f"Received: {name} of dtype {found}"
         )
-    return text
-
-
-def rank_is_known(value: Any, name: str) -> None:
-    """Raise ValueError for a tensor whose rank is unknown: its axes cannot be counted."""
-    if value.shape is None or getattr(value.shape, "rank", 0) is None:
+    shape = value.shape
+    if shape is None or getattr(shape, "rank", 0) is None:
         raise ValueError(
-            f"{name} must have a known rank. Received: {name} of shape {value.shape}. "
+            f"{name} must have a known rank. Received: {name} of shape {shape}. "
             "Set it with tf.ensure_shape or Tensor.set_shape."
+        )
+    return found
+
+
+@functools.lru_cache
+def dtype_name(dtype: object) -> str:
+    """The name of a dtype of whatever library: "float32" for torch.float32."""
+    return str(getattr(dtype, "name", dtype)).rpartition(".")[2]
+
+
+def _instead_of_tensor(value: object) -> str:
+    """What to pass instead of a value that is not one dense tensor."""
+    kind = type(value).__name__
+    if kind == "RaggedTensor" or getattr(value, "ragged", False):
+        return "Pad it first, for example with its method to_tensor(). "
+    if kind == "MaskedArray":
+        return "Its method filled() makes one. "
+    if kind == "SparseTensor" or getattr(value, "sparse", False):
+        return "keras.ops.convert_to_tensor(x, sparse=False) makes one of a sparse tensor. "
+    return "numpy.asarray makes one of a list of numbers. "
+
+
+def compute_dtype(layer: keras.layers.Layer) -> None:
+    """Raise ValueError unless `layer` computes in floats that have a layer normalisation here."""
+    if layer.compute_dtype not in FLOAT_DTYPES:
+        raise ValueError(
+            f"dtype must be one of {', '.join(FLOAT_DTYPES)}, or a policy that computes in one. "
+            f"Received: dtype={layer.compute_dtype}"
         )

@@ -1,12 +1,12 @@
-"""The rule for composing a layer with an object, and the helper that is this and a constructor."""
+"""How a layer is composed with an object, and the helper that makes a layer and composes it."""
 
 import warnings
 from typing import Any
 
 import keras
 
-from py_layernorm import checks
-from py_layernorm.checks import Axis
+from py_layernorm import atomic, checks, keras_internals
+from py_layernorm.axes import Axis
 from py_layernorm.layer import LayerNormalization
 
 
@@ -14,7 +14,7 @@ def compose_layer(object: Any, layer: keras.layers.Layer) -> Any:
     """Compose `layer` with `object`; what comes back depends on `object`.
 
     Args:
-        object: None; a `keras.Sequential`; or a tensor (symbolic, eager, a NumPy array).
+        object: None; a `keras.Sequential`; or a tensor (symbolic, eager, or a NumPy array).
         layer: Any Keras layer.
 
     Returns:
@@ -23,12 +23,13 @@ def compose_layer(object: Any, layer: keras.layers.Layer) -> Any:
 
     Raises:
         TypeError: if `object` is anything else, or `layer` is no Keras layer.
-        Exception: whatever the layer raises when it cannot be built there; the Sequential is then
-            as it was before the call.
+        Exception: whatever the layer raises when it cannot be built there; the Sequential and the
+            layer are then as they were before the call.
 
     Warns:
-        UserWarning: if the Sequential was compiled: it must be compiled again to be trained,
-            because its optimizer does not know the new weights.
+        UserWarning: if the Sequential was compiled: it must be compiled again before it is
+            trained, because its optimizer does not know the new weights. If the warning is turned
+            into an error, nothing is added.
 
     Example:
 
@@ -42,20 +43,21 @@ def compose_layer(object: Any, layer: keras.layers.Layer) -> Any:
 
     Source: the `object` argument of the layer functions in R's keras.
     """
-    return _compose(object, layer)
-
-
-def _compose(object: Any, layer: keras.layers.Layer) -> Any:
-    """`compose_layer`, one call below each public function, so that warnings name their caller."""
     if not isinstance(layer, keras.layers.Layer):
         raise TypeError(f"layer must be a Keras layer. {checks.received('layer', layer)}")
+    _check_object(object)
     if object is None:
         return layer
     if isinstance(object, keras.Sequential):
         _add(object, layer)
         return object
-    if checks.is_tensor(object):
-        return layer(object)
+    return layer(object)
+
+
+def _check_object(object: Any) -> None:
+    """Raise TypeError, saying what to pass instead, unless `object` can take a layer."""
+    if object is None or isinstance(object, keras.Sequential) or checks.is_tensor(object):
+        return
     raise TypeError(
         "object must be None, a keras.Sequential or a tensor (symbolic, eager or a NumPy array). "
         f"{_instead(object)}{checks.received('object', object)}"
@@ -64,6 +66,8 @@ def _compose(object: Any, layer: keras.layers.Layer) -> Any:
 
 def _instead(object: Any) -> str:
     """What to pass instead of an object that `compose_layer` cannot take."""
+    if any(cls.__module__.split(".")[0] == "tf_keras" for cls in type(object).__mro__):
+        return "This is an object of Keras 2 (tf_keras): make it with Keras 3, by `import keras`. "
     if isinstance(object, keras.Model):
         return "Pass a model's output tensor: object=model.output. "
     if isinstance(object, keras.layers.Layer):
@@ -78,31 +82,27 @@ def _instead(object: Any) -> str:
 
 
 def _add(model: keras.Sequential, layer: keras.layers.Layer) -> None:
-    """`model.add(layer)`, or an error that leaves the model as it was.
+    """`model.add(layer)`, or an error that leaves the model and the layer as they were.
 
     Keras appends the layer, then builds the model; when the build fails, the layer stays and
     every later use of the model fails. It has no public way back: `pop()` builds anew, and so
-    changes what had been built. So all that is altered is put back, by a warning made an error too.
+    changes what had been built. The warning comes last, and within `try`: a filter or a handler
+    may turn it into an error, which must undo the change as well.
     """
-    layers = list(model._layers)
-    names = ("_functional", "built", "train_function", "test_function", "predict_function")
-    before = {name: getattr(model, name) for name in names}
+    before = atomic.Memory(model, layer)
     try:
         model.add(layer)
-        # Keras would go on with what it traced before: train, test and predict without the layer.
-        model.train_function = model.test_function = model.predict_function = None
+        # Keras would keep using what it traced before: train, test and predict without the layer.
+        keras_internals.forget_compiled_functions(model)
         if model.compiled:
             warnings.warn(
                 f"'{model.name}' was compiled before '{layer.name}' was added: compile it again "
                 "before you train it, because its optimizer does not know the new weights.",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=keras_internals.levels_to_caller(),
             )
     except BaseException:
-        model._layers.clear()  # a tracked list: clearing makes the model forget the layer's weights
-        model._layers.extend(layers)
-        for name, value in before.items():
-            setattr(model, name, value)
+        before.restore()
         raise
 
 
@@ -138,7 +138,7 @@ def layer_layer_normalization(
         beta_constraint: Constraint of `beta`, or None.
         gamma_constraint: Constraint of `gamma`, or None.
         trainable: Whether the weights are trained.
-        name: The layer's name; if None, made up, and unlike those in the Sequential.
+        name: The layer's name; if None, Keras's next one that the Sequential does not hold yet.
         **kwargs: More arguments of `LayerNormalization`: `param_axis`, `dtype`, `input_shape`.
 
     Returns:
@@ -146,6 +146,8 @@ def layer_layer_normalization(
         output tensor, of the same shape and the layer's compute dtype.
 
     Raises:
+        TypeError: if `object` is anything else, or a tensor that is ragged, sparse, masked or not
+            of real numbers. No layer is made then.
         TypeError, ValueError: those of `LayerNormalization` and `compose_layer`.
 
     Example:
@@ -160,7 +162,14 @@ def layer_layer_normalization(
 
     Source: `layer_layer_normalization` in R's keras.
     """
-    arguments = dict(
+    _check_object(object)
+    if checks.is_tensor(object):
+        checks.tensor(object, "object")
+    if name is None and isinstance(object, keras.Sequential):
+        # Keras counts names per process, so a loaded model may hold the name that comes next.
+        taken = {other.name for other in keras_internals.sublayers(object)}
+        name = keras_internals.new_name("LayerNormalization", taken)
+    layer = LayerNormalization(
         axis=axis,
         epsilon=epsilon,
         center=center,
@@ -175,10 +184,4 @@ def layer_layer_normalization(
         name=name,
         **kwargs,
     )
-    layer = LayerNormalization(**arguments)
-    if name is None and isinstance(object, keras.Sequential):
-        # Keras counts names per process, so a loaded model may hold the name that comes next.
-        taken = {other.name for other in object.layers}
-        while layer.name in taken:
-            layer = LayerNormalization(**arguments)
-    return _compose(object, layer)
+    return compose_layer(object, layer)

@@ -108,11 +108,11 @@ def keras_findings() -> Iterator[Finding]:
 
 def native_finding() -> Finding:
     """Whether TensorFlow loads the native op, and what it runs on."""
-    from py_layernorm.engines import tensorflow
+    from py_layernorm.engines import kernel, tensorflow
 
     try:
         tensorflow.load()
-        return Finding("native op", tensorflow.kernel_description())
+        return Finding("native op", kernel.description())
     except Exception as error:
         again = pip_install("--force-reinstall --no-deps .") + "    (in the folder of the sources)"
         compiler = "" if find_compiler() else "apt-get install g++ && "

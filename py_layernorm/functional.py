@@ -1,13 +1,12 @@
-"""`layer_norm`: the function under the layer. It checks, then hands over to the engine."""
+"""`layer_norm`: the function under the layer. It checks its arguments and calls the engine."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
-from py_layernorm import checks, engines
-from py_layernorm.checks import Axis
+from py_layernorm import checks, engines, legacy_format
+from py_layernorm.axes import Axes, Axis
 
 
 def layer_norm(
@@ -26,7 +25,7 @@ def layer_norm(
     float64 for float64 input and in at least float32 for every other dtype.
 
     Args:
-        x: A tensor, symbolic or not, or a NumPy array, of rank 1 or more and real numbers.
+        x: A tensor, symbolic or not, or a NumPy array, of rank 1 or more, that holds real numbers.
         gamma: None, or the factors: an array with the lengths of `x` along `param_axis`, in
             increasing order of the axes.
         beta: None, or the offsets: an array like `gamma`.
@@ -40,9 +39,10 @@ def layer_norm(
         `keras.config.floatx()`.
 
     Raises:
-        TypeError: if `x` is no tensor or array, or holds complex numbers; if an axis is no int.
+        TypeError: if `x` is not a dense tensor or array, or holds complex numbers; if an axis is
+            not an int.
         ValueError: if an axis is out of range, named twice, or missing; if `epsilon` is negative,
-            infinite or no number; if `gamma` or `beta` has another shape.
+            infinite or not a number; if `gamma` or `beta` has another shape.
 
     Example:
 
@@ -55,12 +55,15 @@ def layer_norm(
 
     Source: Ba, Kiros, Hinton, Layer Normalization, 2016, https://arxiv.org/abs/1607.06450
     """
-    checks.dense(x, "x")
-    if any(isinstance(value, keras.KerasTensor) for value in (x, gamma, beta)):
-        return LayerNorm(axis, epsilon, param_axis)(x, gamma, beta)
-    axis = checks.axis(axis)
+    axis, epsilon = checks.axis(axis), checks.epsilon(epsilon)
     param_axis = None if param_axis is None else checks.axis(param_axis, "param_axis")
-    return normalize(x, gamma, beta, axis, param_axis, checks.epsilon(epsilon))
+    symbolic = keras.KerasTensor
+    if isinstance(x, symbolic) or isinstance(gamma, symbolic) or isinstance(beta, symbolic):
+        return LayerNorm(axis, epsilon, param_axis)(x, gamma, beta)
+    came = checks.tensor(x, "x")
+    axes = checks.axes(axis, param_axis, x.shape)
+    checks.weights(gamma, beta, axes, x.shape)
+    return normalize(x, came, gamma, beta, axes, epsilon)
 
 
 @keras.saving.register_keras_serializable(package="py_layernorm")
@@ -81,70 +84,47 @@ class LayerNorm(keras.Operation):
         self.param_axis = None if param_axis is None else checks.axis(param_axis, "param_axis")
 
     def call(self, x: Any, gamma: Any = None, beta: Any = None) -> Any:
-        return normalize(x, gamma, beta, self.axis, self.param_axis, self.epsilon)
+        came = checks.tensor(x, "x")
+        axes = checks.axes(self.axis, self.param_axis, x.shape)
+        checks.weights(gamma, beta, axes, x.shape)
+        return normalize(x, came, gamma, beta, axes, self.epsilon)
 
     def compute_output_spec(self, x: Any, gamma: Any = None, beta: Any = None) -> keras.KerasTensor:
-        _, param_axes = resolve(x.shape, self.axis, self.param_axis)
-        for name, value in (("gamma", gamma), ("beta", beta)):
-            check_param(name, value, param_axes, x.shape)
-        return keras.KerasTensor(x.shape, dtype=result_dtype(x))
+        came = checks.tensor(x, "x")
+        axes = checks.axes(self.axis, self.param_axis, x.shape)
+        checks.weights(gamma, beta, axes, x.shape)
+        return keras.KerasTensor(x.shape, dtype=result_dtype(came))
+
+    def get_config(self) -> dict[str, Any]:
+        """What Keras would record by itself are the arguments: NumPy's ints, which it refuses, and
+        an epsilon of None, which may mean another number where the file is loaded."""
+        config = super().get_config()
+        config.update(axis=self.axis, epsilon=self.epsilon, param_axis=self.param_axis)
+        return legacy_format.written(config)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "LayerNorm":
+        return super().from_config(legacy_format.read(config))
 
 
 def normalize(
     x: Any,
+    came: str,
     gamma: Any,
     beta: Any,
-    axis: Axis,
-    param_axis: Axis | None,
+    axes: Axes,
     epsilon: float,
     dtype: str | None = None,
 ) -> Any:
-    """What the layer and `layer_norm` share: `x` of any real dtype in, `dtype` out."""
-    checks.dense(x, "x")
-    came = checks.dtype(x, "x")
-    dtype = dtype or result_dtype(x)
+    """What the layer and `layer_norm` share.
+
+    `x` is of any real dtype, `came`; the output is of `dtype`.
+    """
+    dtype = dtype or result_dtype(came)
     x = ops.convert_to_tensor(x, dtype=None if came in checks.FLOAT_DTYPES else dtype)
-    checks.rank_is_known(x, "x")
-    axes, param_axes = resolve(x.shape, axis, param_axis)
-    for name, value in (("gamma", gamma), ("beta", beta)):
-        check_param(name, value, param_axes, x.shape)
-    return engines.layer_norm(x, gamma, beta, axes, param_axes, epsilon, dtype)
+    return engines.layer_norm(x, gamma, beta, axes, epsilon, dtype)
 
 
-def resolve(
-    shape: Sequence[int | None], axis: Axis, param_axis: Axis | None
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The axes to normalise over and those that the weights span, for an input of `shape`."""
-    axes = checks.resolve_axes(axis, shape)
-    if param_axis is None:
-        return axes, axes
-    return axes, checks.resolve_axes(param_axis, shape, "param_axis")
-
-
-def result_dtype(x: Any) -> str:
-    """The dtype of `layer_norm(x)`: that of `x` if it is a float, else Keras's own default."""
-    came = checks.dtype(x, "x")
+def result_dtype(came: str) -> str:
+    """The dtype of `layer_norm(x)` for `x` of dtype `came`: its own, or Keras's default."""
     return came if came in checks.FLOAT_DTYPES else keras.config.floatx()
-
-
-def check_param(
-    name: str, value: Any, param_axes: Sequence[int], shape: Sequence[int | None]
-) -> None:
-    """Raise ValueError unless `value` is None or has the lengths of `shape` along `param_axes`."""
-    if value is None:
-        return
-    if not (checks.is_tensor(value) and checks.is_whole(value)):
-        raise TypeError(
-            f"{name} must be a tensor, an array or None, and dense. {checks.received(name, value)}"
-        )
-    checks.dtype(value, name)
-    expected = tuple(shape[a] for a in param_axes)
-    came = tuple(value.shape)
-    if len(came) != len(expected) or any(
-        None not in (e, c) and e != c for e, c in zip(expected, came, strict=True)
-    ):
-        raise ValueError(
-            f"{name} must have the shape {expected}: the lengths of the input, of shape "
-            f"{tuple(shape)}, along the axes {list(param_axes)}. "
-            f"Received: {name} of shape {came}"
-        )

@@ -6,8 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from py_layernorm import checks, engines, functional
-from py_layernorm.checks import Axis
+from py_layernorm import checks, engines, functional, legacy_format
+from py_layernorm.axes import Axes, Axis
 
 
 @keras.saving.register_keras_serializable(package="py_layernorm")
@@ -71,8 +71,10 @@ class LayerNormalization(keras.layers.LayerNormalization):
     the arguments are those of `tf.keras.layers.LayerNormalization`.
     """
 
-    # What a layer has that was Keras's until `accelerate` changed its class.
+    # For a layer that was Keras's until `accelerate` changed its class.
     param_axis: Axis | None = None
+    # `accelerate` sets it: what this class refuses goes to Keras's code, as it did before.
+    _accelerated = False
 
     def __init__(
         self,
@@ -129,20 +131,29 @@ class LayerNormalization(keras.layers.LayerNormalization):
             name=name,
             **kwargs,
         )
-        if self.compute_dtype not in checks.FLOAT_DTYPES:
-            raise ValueError(
-                f"dtype must be one of {', '.join(checks.FLOAT_DTYPES)}, or a policy that computes "
-                f"in one. Received: dtype={self.compute_dtype}"
-            )
+        checks.compute_dtype(self)
         self.axis = axis  # as it was passed: Keras turns a tuple into a list
         self.param_axis = None if param_axis is None else checks.axis(param_axis, "param_axis")
 
+    def axes(self, shape: Sequence[int | None]) -> Axes:
+        """Where the layer normalises an input of `shape`; worked out once for each rank."""
+        known = self.__dict__.setdefault("_axes_by_rank", {})
+        if len(shape) not in known:
+            known[len(shape)] = checks.axes(self.axis, self.param_axis, shape)
+        return known[len(shape)]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name != "_called":  # which Keras sets at every call
+            self.__dict__.pop("_axes_by_rank", None)
+            self.__dict__.pop("_short_ways", None)
+
     def build(self, input_shape: Sequence[int | None]) -> None:
-        _, axes = functional.resolve(input_shape, self.axis, self.param_axis)
+        axes = self.axes(input_shape)
         self.gamma = self.beta = None
         if not (self.scale or self.center):
             return
-        shape = checks.param_shape(
+        shape = checks.weight_shape(
             axes, input_shape, "axis" if self.param_axis is None else "param_axis"
         )
         if self.scale:
@@ -171,40 +182,48 @@ class LayerNormalization(keras.layers.LayerNormalization):
             self.build(checks.built_shape(config))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        # Keras's bookkeeping costs several times what the op does on a small eager tensor.
-        own_call = type(self).call is LayerNormalization.call and "call" not in self.__dict__
-        if own_call and self.built and len(args) == 1 and not kwargs:
-            y = engines.eager(self, args[0])
-            if y is not None:
-                return y
-        # Arrays of other libraries become tensors; a list would only fail once weights are made.
-        if args and not (hasattr(args[0], "__array__") and checks.is_whole(args[0])):
-            checks.dense(args[0], "inputs")
+        # A subclass with a `call` of its own takes what it likes, and so does a patched one.
+        if args and type(self).call is OWN_CALL:
+            if (
+                len(args) == 1
+                and not kwargs
+                and keras.layers.LayerNormalization.__call__ is KERAS_CALL
+            ):
+                y = engines.eager(self, args[0])
+                if y is not None:
+                    return y
+            if not self._accelerated:
+                checks.tensor(args[0], "inputs")  # before Keras makes weights for it
         return super().__call__(*args, **kwargs)
 
     def call(self, inputs: Any) -> Any:
+        try:
+            came = checks.tensor(inputs, "inputs")
+            axes = self.axes(inputs.shape)
+            checks.weights(self.gamma, self.beta, axes, inputs.shape)
+        except (TypeError, ValueError):
+            if self._accelerated:
+                return super().call(inputs)
+            raise
         return functional.normalize(
-            inputs,
-            self.gamma,
-            self.beta,
-            self.axis,
-            self.param_axis,
-            self.epsilon,
-            self.compute_dtype,
+            inputs, came, self.gamma, self.beta, axes, self.epsilon, self.compute_dtype
         )
 
-    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
-        functional.resolve(input_shape, self.axis, self.param_axis)
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> Any:
+        if not all(n is None or isinstance(n, int) for n in input_shape):
+            return super().compute_output_shape(input_shape)  # several shapes, for a subclass
+        if self._accelerated:
+            return super().compute_output_shape(input_shape)
+        axes = self.axes(input_shape)
+        if self.built:
+            checks.weights(self.gamma, self.beta, axes, input_shape)
         return tuple(input_shape)
 
-    def compute_output_spec(self, inputs: Any) -> keras.KerasTensor:
-        checks.dense(inputs, "inputs")
-        checks.dtype(inputs, "inputs")
-        if self.built:  # for another input, maybe
-            _, param_axes = functional.resolve(inputs.shape, self.axis, self.param_axis)
-            functional.check_param("gamma", self.gamma, param_axes, inputs.shape)
-            functional.check_param("beta", self.beta, param_axes, inputs.shape)
-        return keras.KerasTensor(self.compute_output_shape(inputs.shape), dtype=self.compute_dtype)
+    def compute_output_spec(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        # Keras's own demands every argument of `call`, which a subclass may not pass on.
+        if isinstance(inputs, keras.KerasTensor) and not (args or kwargs or self._accelerated):
+            return keras.KerasTensor(self.compute_output_shape(inputs.shape), self.compute_dtype)
+        return super().compute_output_spec(inputs, *args, **kwargs)
 
     def load_own_variables(self, store: Any) -> None:
         """All weights or none: Keras's own assigns `gamma` before it looks at `beta`."""
@@ -226,4 +245,13 @@ class LayerNormalization(keras.layers.LayerNormalization):
                 if isinstance(self.param_axis, (int, tuple))
                 else list(self.param_axis)
             )
-        return config
+        return legacy_format.written(config)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "LayerNormalization":
+        return super().from_config(legacy_format.read(config))
+
+
+# What the short way of eager calls must not pass by: a user or a tool may have replaced either.
+OWN_CALL = LayerNormalization.call
+KERAS_CALL = keras.layers.LayerNormalization.__call__

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# The C++ under the tools that see what values do not show: reads and writes out of bounds, undefined
-# behaviour, leaks, values used before they are set, data races. The kernel without TensorFlow; the
-# op within it, under the address sanitizer.
+# The C++ under the tools that find what wrong values do not show: accesses out of bounds, undefined
+# behaviour, leaks, uninitialised values, data races. The kernel without TensorFlow, and the op in
+# TensorFlow under the address sanitizer.
 #   scripts/test_native.sh                        all four
-#   scripts/test_native.sh asan|op|valgrind|tsan  one of them; op needs what asan has built
-# Each is first shown an element too many (tsan: unlocked data), and must report it.
+#   scripts/test_native.sh asan|op|valgrind|tsan  one of them
+# Each tool must first report a deliberate fault: an element too many (tsan: a data race).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,20 +14,15 @@ if ! command -v valgrind >/dev/null; then
   exit 1
 fi
 
-sanitized="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer"
-
-# build NAME FLAGS...: the kernel by the project's own CMakeLists.txt, and the driver, in $folder.
+# build PRESET: what CMakePresets.json says, in $folder; the driver is $driver.
 build() {
   folder=build/native/$1
-  local flags="${*:2}"
-  scripts/run cmake -S . -B "$folder" -DCMAKE_BUILD_TYPE=None "-DCMAKE_CXX_FLAGS=$flags" >/dev/null
-  scripts/run cmake --build "$folder" --target py_layernorm_kernel --parallel >/dev/null
-  # shellcheck disable=SC2086 # one word for each flag
-  "${CXX:-c++}" -std=c++17 $flags -I py_layernorm/native tests/native/driver.cc -o "$folder/driver" \
-    -L "$folder" -lpy_layernorm_kernel -Wl,-rpath,"$PWD/$folder" -pthread
+  driver=$folder/tests/native/driver
+  scripts/run cmake --preset "$1" >/dev/null
+  scripts/run cmake --build --preset "$1" --parallel >/dev/null
 }
 
-# must_report TEXT COMMAND...: sees the tool report the driver's deliberate fault, by that text.
+# must_report TEXT COMMAND...: checks that the tool reports the driver's deliberate fault with TEXT.
 must_report() {
   local said
   if said=$("${@:2}" --break 2>&1) || ! grep -q "$1" <<<"$said"; then
@@ -46,23 +41,22 @@ on_each() {
 }
 
 asan() {
-  build asan "$sanitized"
-  PY_LAYERNORM_ISA=avx2 must_report "ERROR: AddressSanitizer" "$folder/driver"
-  on_each "baseline avx2 avx512" "$folder/driver"
-  # AVX-512 reads and writes a row's end under a mask, into which the sanitizer does not look:
-  # there, pages that may not be touched tell.
-  PY_LAYERNORM_ISA=avx512 must_report "AddressSanitizer: SEGV" "$folder/driver" --after
-  on_each avx512 "$folder/driver" --after
-  on_each avx512 "$folder/driver" --before
+  build asan
+  PY_LAYERNORM_ISA=avx2 must_report "ERROR: AddressSanitizer" "$driver"
+  on_each "baseline avx2 avx512" "$driver"
+  # AVX-512 reads and writes the end of a row under a mask, which the sanitizer does not see. Guard
+  # pages do.
+  PY_LAYERNORM_ISA=avx512 must_report "AddressSanitizer: SEGV" "$driver" --after
+  on_each avx512 "$driver" --after
+  on_each avx512 "$driver" --before
 }
 
-# The op in a copy of the package, with the kernel that asan has built. Leaks are not looked for:
-# those of Python and TensorFlow would be all there is to see.
+# The op in a copy of the package. Leaks are not reported: there would be nothing but Python's and
+# TensorFlow's own.
 op() {
-  folder=build/native/asan
+  build asan
   local tree=$PWD/$folder/tree native preload
   native=$tree/py_layernorm/native
-  scripts/run cmake --build "$folder" --target py_layernorm_op >/dev/null
   rm -rf "$tree"
   mkdir -p "$tree"
   cp -r py_layernorm tests "$tree"
@@ -71,13 +65,7 @@ op() {
   local -a tests=(scripts/run env "LD_PRELOAD=$preload" ASAN_OPTIONS=detect_leaks=0
     python "$tree/tests/with_package.py" "$tree" -q -x -p no:cacheprovider --capture=sys)
 
-  # A copy of the op that asks for one mean too few.
-  sed -i 's/= output(c, 1, TF_DOUBLE, rows, status)/= output(c, 1, TF_DOUBLE, {rows[0] - 1}, status)/' \
-    "$native/op.cc"
-  # shellcheck disable=SC2086 # one word for each flag
-  "${CXX:-c++}" -std=c++17 $sanitized -fPIC -shared -I "$native" "$native/op.cc" \
-    -o "$native/libpy_layernorm_op.so" -L "$folder" -lpy_layernorm_kernel -L "$folder/stand-in" \
-    -Wl,--no-as-needed -ltensorflow_framework -Wl,--unresolved-symbols=ignore-all '-Wl,-rpath,$ORIGIN'
+  cp "$folder/tests/native/libfaulty_op.so" "$native/libpy_layernorm_op.so"
   local said
   if said=$("${tests[@]}" "$tree/tests/engines/test_fused.py" 2>&1) ||
     ! grep -q "AddressSanitizer: heap-buffer-overflow" <<<"$said"; then
@@ -90,21 +78,21 @@ op() {
   "${tests[@]}" "$tree"/tests/{engines/test_op_arguments,engines/test_fused,values/test_layouts}.py
 }
 
-# valgrind runs the code as it is compiled for users; leaks are the address sanitizer's to find. Up
-# to 3.22 it knows no AVX-512. The driver's own operator new is to stay in place.
+# valgrind runs the code as it is compiled for users; leaks are for the address sanitizer to find.
+# Up to 3.22 it does not know AVX-512. It must not replace the driver's operator new.
 valgrind_() {
-  build valgrind -O3 -g -DNDEBUG
+  build valgrind
   local -a tool=(valgrind --quiet --error-exitcode=9 --soname-synonyms=somalloc=nouserintercepts)
   export PY_LAYERNORM_ISA=avx2
-  must_report "Invalid read\|uninitialised" "${tool[@]}" "$folder/driver"
-  on_each "baseline avx2" "${tool[@]}" "$folder/driver" --small
+  must_report "Invalid read\|uninitialised" "${tool[@]}" "$driver"
+  on_each "baseline avx2" "${tool[@]}" "$driver" --small
 }
 
 tsan() {
-  build tsan -O1 -g -fsanitize=thread
+  build tsan
   export TSAN_OPTIONS=halt_on_error=1
-  must_report "ThreadSanitizer: data race" "$folder/driver"
-  on_each "baseline avx512" "$folder/driver" --small
+  must_report "ThreadSanitizer: data race" "$driver"
+  on_each "baseline avx512" "$driver" --small
 }
 
 case ${1:-all} in

@@ -1,10 +1,11 @@
 """Which code computes layer normalisation: one choice, made here and nowhere else.
 
-An engine is a function `(x, gamma, beta, axes, param_axes, epsilon, dtype)` that returns `y`:
-`x` a tensor of a float dtype, `gamma` and `beta` None or tensors over `param_axes`, both tuples
-of axes counted from 0 in increasing order, `dtype` the name of `y`'s dtype.
+An engine is a function `(x, gamma, beta, axes, epsilon, dtype)` that returns `y`: `x` a tensor of
+a float dtype, `gamma` and `beta` None or tensors over `axes.spanned`, `axes` the `Axes` of `x`,
+`dtype` the name of `y`'s dtype.
 """
 
+import contextlib
 import os
 from types import TracebackType
 from typing import Any
@@ -17,7 +18,8 @@ from py_layernorm.engines import portable
 NAMES = ("auto", "fused", "portable")
 ENVIRONMENT = "PY_LAYERNORM_ENGINE"
 
-_chosen: str | None = None  # what use_engine set; None leaves it to the environment
+_setting: str | None = None  # None until the environment has been read
+_engine: Any = None  # the module that serves what is set; None until it is needed
 
 
 def _check(name: object, source: str) -> str:
@@ -30,16 +32,33 @@ def _check(name: object, source: str) -> str:
         if reason:
             raise RuntimeError(
                 f"{source} asks for the fused engine, which cannot serve here: {reason}. "
-                "Use 'auto' or 'portable'; `python -m py_layernorm` tells more."
+                "Use 'auto' or 'portable'; `python -m py_layernorm` says more."
             )
     return name
 
 
-def requested() -> str:
-    """The engine asked for, by `use_engine` or else by PY_LAYERNORM_ENGINE: "auto" by default."""
-    if _chosen is not None:
-        return _chosen
-    return _check(os.environ.get(ENVIRONMENT, "").strip() or "auto", ENVIRONMENT)
+def get_engine() -> str:
+    """The engine asked for: "auto", "fused" or "portable".
+
+    Raises:
+        ValueError, RuntimeError: if the environment variable PY_LAYERNORM_ENGINE, which sets the
+            initial engine, holds another name, or one that cannot serve.
+
+    Example:
+
+    >>> import py_layernorm
+    >>> py_layernorm.get_engine()
+    'auto'
+    """
+    global _setting
+    if _setting is None:
+        _setting = _check(os.environ.get(ENVIRONMENT) or "auto", ENVIRONMENT)
+    return _setting
+
+
+def _set(name: str) -> None:
+    global _setting, _engine
+    _setting, _engine = name, None
 
 
 def fused_unavailable() -> str | None:
@@ -51,7 +70,7 @@ def fused_unavailable() -> str | None:
 
 
 def _adapter() -> Any:
-    """The module that brings the kernel to Keras's backend; None where there is none."""
+    """The engine that brings the kernel to Keras's backend; None where there is none."""
     if keras.backend.backend() == "tensorflow":
         from py_layernorm.engines import tensorflow
 
@@ -63,33 +82,50 @@ def _adapter() -> Any:
     return None
 
 
+def register() -> None:
+    """Tell TensorFlow of the native op, so that graphs that hold it load. Initialises nothing."""
+    if keras.backend.backend() == "tensorflow":
+        from py_layernorm.engines import tensorflow
+
+        with contextlib.suppress(Exception):  # `fused_unavailable` says why, when it matters
+            tensorflow.load()
+
+
 def layer_norm(x: Any, *arguments: Any) -> Any:
-    """The engine that serves this call."""
-    name = requested()
-    if name == "portable" or fused_unavailable():
+    """Layer normalisation by the engine that serves this call."""
+    engine = _engine or _choose()
+    if engine is portable:
         return portable.layer_norm(x, *arguments)
-    adapter = _adapter()
-    reason = adapter.unavailable_here(x, *arguments[:2])
+    reason = engine.unavailable_here(x, *arguments[:2])
     if reason is None:
-        return adapter.layer_norm(x, *arguments)
-    if name == "fused":
+        return engine.layer_norm(x, *arguments)
+    if get_engine() == "fused":
         raise RuntimeError(
-            f"use_engine('fused') holds, and the fused engine cannot serve here: {reason}. "
+            f"use_engine('fused') is set, and the fused engine cannot serve here: {reason}. "
             "Use 'auto', which takes the portable engine for such calls."
         )
     return portable.layer_norm(x, *arguments)
 
 
 def eager(layer: Any, x: Any) -> Any:
-    """`layer(x)` by the shortest way, or None where Keras's own `__call__` has work to do."""
-    if requested() == "portable" or fused_unavailable():
-        return None
-    return _adapter().eager(layer, x)
+    """`layer(x)` past Keras's bookkeeping; None where Keras has work to do."""
+    engine = _engine or _choose()
+    return None if engine is portable else engine.eager(layer, x)
+
+
+def _choose() -> Any:
+    """The engine for what is set, chosen once for each setting."""
+    global _engine
+    if get_engine() == "portable" or fused_unavailable():
+        _engine = portable
+    else:
+        _engine = _adapter()
+    return _engine
 
 
 def describe() -> tuple[str, str]:
     """The engine's name and why it was taken, for the doctor."""
-    name = requested()
+    name = get_engine()
     reason = fused_unavailable()
     if name == "portable":
         return name, "asked for"
@@ -99,12 +135,13 @@ def describe() -> tuple[str, str]:
 class use_engine:
     """Set which engine computes; as a context manager, set it for the block.
 
-    Holds for the whole process, all threads included, from the call on. A `tf.function` that was
-    traced before keeps the engine that it was traced with.
+    Applies to the whole process, all threads included. A `tf.function` that was traced before
+    keeps the engine that it was traced with. After a block, whatever was set when the block was
+    entered is set again; `with use_engine(name):` counts as entering it.
 
     Args:
-        name: "auto" (the fused op where it can serve, the portable ops elsewhere), "fused" or
-            "portable". The environment variable PY_LAYERNORM_ENGINE sets what holds at first.
+        name: "auto" (the fused op where it can serve, standard ops elsewhere), "fused" or
+            "portable". The environment variable PY_LAYERNORM_ENGINE sets the initial engine.
 
     Raises:
         ValueError: if `name` is none of the three.
@@ -117,24 +154,28 @@ class use_engine:
     >>> setting.previous
     'auto'
     >>> with py_layernorm.use_engine("auto"):
-    ...     pass  # computes with the automatic choice; then "portable" holds again
+    ...     pass  # computes with the automatic choice; then "portable" is set again
     >>> py_layernorm.use_engine("auto")
     use_engine('auto')
     """
 
+    _latest: "use_engine | None" = None  # what set the current engine, unless a block has ended
+
     def __init__(self, name: str) -> None:
-        global _chosen
         self.name = _check(name, "name")
-        self._before = _chosen
-        self.previous = requested()
-        _chosen = self.name
+        self.previous = get_engine()
+        self._entered: list[str] = []  # what to return to; blocks of one object may be nested
+        _set(self.name)
+        use_engine._latest = self
 
     def __repr__(self) -> str:
         return f"use_engine({self.name!r})"
 
     def __enter__(self) -> "use_engine":
-        global _chosen
-        _chosen = self.name
+        first = use_engine._latest is self and not self._entered
+        self._entered.append(self.previous if first else get_engine())
+        _set(self.name)
+        use_engine._latest = self
         return self
 
     def __exit__(
@@ -143,5 +184,5 @@ class use_engine:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        global _chosen
-        _chosen = self._before
+        _set(self._entered.pop())
+        use_engine._latest = None

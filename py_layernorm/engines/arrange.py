@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from py_layernorm.axes import Axes
 from py_layernorm.engines import portable
 
 
@@ -14,8 +15,7 @@ def layer_norm(
     x: Any,
     gamma: Any,
     beta: Any,
-    axes: tuple[int, ...],
-    param_axes: tuple[int, ...],
+    axes: Axes,
     epsilon: float,
     dtype: str,
 ) -> Any:
@@ -26,7 +26,7 @@ def layer_norm(
     Other axes are moved to the end for it and back; weights that span other axes are applied by
     stock ops, in at least float32.
     """
-    inside = param_axes == axes or (gamma is None and beta is None)
+    inside = axes.aligned or (gamma is None and beta is None)
     came = keras.backend.standardize_dtype(x.dtype)
     if not inside or came != dtype:
         x = ops.cast(x, "float64" if "float64" in (came, dtype) else "float32")
@@ -34,16 +34,15 @@ def layer_norm(
     weight = "float64" if came == "float64" else "float32"
     gamma, beta = (None if p is None else ops.cast(p, weight) for p in (gamma, beta))
 
-    rank = len(x.shape)
-    first, last = axes[0], axes[-1] + 1
-    order = [a for a in range(rank) if a not in axes] + list(axes)
-    neighbours = last - first == len(axes)
-    if not neighbours:
+    others = [a for a in range(axes.rank) if a not in axes.normalised]
+    order = [*others, *axes.normalised]
+    first, last = axes.begin, axes.end
+    if not axes.contiguous:
         x = ops.transpose(x, order)
-        first, last = rank - len(axes), rank
+        first, last = len(others), axes.rank
     y = kernel(x, gamma if inside else None, beta if inside else None, first, last, epsilon)
-    if not neighbours:
-        y = ops.transpose(y, [order.index(a) for a in range(rank)])
+    if not axes.contiguous:
+        y = ops.transpose(y, [order.index(a) for a in range(axes.rank)])
     if not inside:
-        y = portable.affine(y, gamma, beta, param_axes)
+        y = portable.affine(y, gamma, beta, axes.spanned)
     return ops.cast(y, dtype)

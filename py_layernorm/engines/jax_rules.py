@@ -26,6 +26,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jax.interpreters.xla import apply_primitive
 
+from py_layernorm.axes import resolve
 from py_layernorm.engines import portable
 
 # ---- The same in stock ops, whose derivatives JAX knows ----
@@ -41,10 +42,11 @@ def _stock(
     batch: int,
     epsilon: float,
 ) -> Any:
-    axes = tuple(range(first - batch, last - batch))
+    normalised = tuple(range(first - batch, last - batch))
+    axes = resolve(normalised, None, len(x.shape) - batch)
 
     def one(x: Any, gamma: Any, beta: Any) -> Any:
-        return portable.layer_norm(x, gamma, beta, axes, axes, epsilon, x.dtype.name)
+        return portable.layer_norm(x, gamma, beta, axes, epsilon, x.dtype.name)
 
     for _ in range(batch):
         one = jax.vmap(one)

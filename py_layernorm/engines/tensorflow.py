@@ -1,32 +1,31 @@
 """The fused engine: one native op forward and one backward, on TensorFlow's CPU.
 
-`native/op.cc` registers PyLayernorm and PyLayernormGrad; here they are loaded, given their
-gradients, and called. Imported only where Keras runs on TensorFlow.
+`native/tensorflow/op.cc` registers PyLayernorm and PyLayernormGrad; here they are loaded, given
+their gradients, and called. Imported only where Keras runs on TensorFlow.
 """
 
-import ctypes
 import functools
+import itertools
+import os
 import struct
-import sys
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
-from py_layernorm import checks
-from py_layernorm.engines import kernel, portable
+from py_layernorm import keras_internals
+from py_layernorm.axes import Axes
+from py_layernorm.engines import kernel, portable, threads
+
+EAGER: Any = keras_internals.eager_tensor_class()
 
 
 @functools.cache
 def load() -> Any:
-    """The module of ops of the native library; an OSError or TensorFlow's own error if it fails."""
-    return tf.load_op_library(str(kernel.folder() / kernel.OP))
-
-
-def kernel_description() -> str:
-    """The instruction set and the number of threads that the native op uses, for the doctor."""
-    loaded = ctypes.CDLL(str(kernel.folder() / kernel.KERNEL))
-    loaded.py_layernorm_isa.restype = ctypes.c_char_p
-    return f"{loaded.py_layernorm_isa().decode()}, threads: {loaded.py_layernorm_get_threads()}"
+    """The native library's ops as a module; OSError or an error of TensorFlow's if it fails."""
+    kernel.Kernel()  # reads the settings in the environment, and refuses wrong ones
+    return tf.load_op_library(str(kernel.find(kernel.OP)))
 
 
 @functools.cache
@@ -34,7 +33,7 @@ def unavailable() -> str | None:
     """Why the op cannot serve in this process; None if it can.
 
     Raises:
-        ValueError: if the environment asks for threads or instructions that there are not.
+        ValueError: if the environment asks for threads or instructions that do not exist.
     """
     kernel.check_settings()
     for kind in ("GPU", "TPU"):
@@ -47,124 +46,158 @@ def unavailable() -> str | None:
     return None
 
 
+_threads_are_final = False
+
+
+def _follow_threads() -> None:
+    """Use as many threads as TensorFlow: users may say how many until it is initialised."""
+    global _threads_are_final
+    if _threads_are_final:
+        return
+    _threads_are_final = keras_internals.tensorflow_is_initialised()
+    told = tf.config.threading.get_intra_op_parallelism_threads()
+    if not told:
+        variable = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
+        told = int(variable) if variable.isdecimal() else 0
+    threads.follow(told)
+
+
 def unavailable_here(*tensors: Any) -> str | None:
     """Why the op cannot serve in the call that is being traced; None if it can."""
     if tf.executing_eagerly():
         return None
-    if _in_export():
-        return "the call is being traced for an exported model, which must load without the op"
-    if _in_xla():
+    if keras_internals.tracing_for_export():
+        return (
+            "the graph is asked for by get_concrete_function, an export or a converter, and must "
+            "load where the native op is not installed"
+        )
+    if keras_internals.tracing_for_xla():
         from py_layernorm.engines import tensorflow_xla
 
         return tensorflow_xla.unavailable()
     return None
 
 
-def _in_xla() -> bool:
-    """Whether a function with jit_compile=True, or one within such, is being traced."""
-    try:
-        # TensorFlow has no public name for this.
-        from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
-    except ImportError:
-        return True  # rather slow than wrong
-    return bool(GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()))
-
-
-def _in_export() -> bool:
-    """Whether Keras's `model.export()` is tracing: nothing else tells than who is calling."""
-    frame = sys._getframe()
-    while frame is not None:
-        if frame.f_globals.get("__name__", "").startswith("keras.src.export."):
-            return True
-        frame = frame.f_back  # type: ignore[assignment]
-    return False
-
-
-def layer_norm(
-    x: Any,
-    gamma: Any,
-    beta: Any,
-    axes: tuple[int, ...],
-    param_axes: tuple[int, ...],
-    epsilon: float,
-    dtype: str,
-) -> Any:
+def layer_norm(x: Any, gamma: Any, beta: Any, axes: Axes, epsilon: float, dtype: str) -> Any:
     """The engine: see the package's docstring for the arguments.
 
     The op takes neighbouring axes, and weights that span them. Other axes are moved to the end
-    for it and back; other weights are applied by stock ops, in at least float32, as the op does.
+    for it and back; other weights are applied by standard ops, in at least float32, as in the op.
     """
-    if not tf.executing_eagerly() and _in_xla():
+    if not tf.executing_eagerly() and keras_internals.tracing_for_xla():
         from py_layernorm.engines import tensorflow_xla
 
-        return tensorflow_xla.layer_norm(x, gamma, beta, axes, param_axes, epsilon, dtype)
-    inside = param_axes == axes or (gamma is None and beta is None)
-    wide = _wider(x.dtype, tf.as_dtype(dtype))
-    weight = tf.float64 if wide == tf.float64 else tf.float32
-    if not inside or x.dtype != tf.as_dtype(dtype):
+        return tensorflow_xla.layer_norm(x, gamma, beta, axes, epsilon, dtype)
+    inside = axes.aligned or (gamma is None and beta is None)
+    came = tf.as_dtype(x.dtype).name
+    same = came == dtype
+    wide = tf.float64 if "float64" in (came, dtype) else tf.float32
+    if not (inside and same):
         x = tf.cast(x, wide)
-    gamma, beta = (None if p is None else tf.cast(p, weight) for p in (gamma, beta))
-    first, last = axes[0], axes[-1] + 1
-    together = last - first == len(axes)
-    if not together:
-        rank = len(x.shape)
-        order = [a for a in range(rank) if a not in axes] + list(axes)
+    gamma = None if gamma is None else tf.cast(gamma, wide)
+    beta = None if beta is None else tf.cast(beta, wide)
+    begin, end = axes.begin, axes.end
+    if not axes.contiguous:
+        others = [a for a in range(axes.rank) if a not in axes.normalised]
+        order = [*others, *axes.normalised]
         x = tf.transpose(x, order)
-        first, last = rank - len(axes), rank
-    y = _op(x, gamma if inside else None, beta if inside else None, first, last, epsilon)
-    if not together:
-        y = tf.transpose(y, [order.index(a) for a in range(rank)])
+        begin, end = len(others), axes.rank
+    y = _op(x, gamma if inside else None, beta if inside else None, begin, end, epsilon)
+    if not axes.contiguous:
+        y = tf.transpose(y, [order.index(a) for a in range(axes.rank)])
     if not inside:
-        y = portable.affine(y, gamma, beta, param_axes)
-    return tf.cast(y, dtype)
-
-
-EagerTensor = type(tf.constant(0.0))
+        y = portable.affine(y, gamma, beta, axes.spanned)
+    return y if inside and same else tf.cast(y, dtype)
 
 
 def eager(layer: Any, x: Any) -> Any:
-    """`layer(x)` for a built layer and an eager tensor; None where Keras has work to do.
+    """`layer(x)` for a built layer and an eager tensor or a NumPy array; None where Keras has work.
 
-    That is: masks, activity regularizers, conversions, tensors of another dtype or rank than the
-    op takes, and errors, which Keras's way words better.
+    That is: masks, activity regularizers, conversions, inputs of another dtype or shape than the
+    op takes, and errors, which Keras's own way words better.
     """
+    kind: Any = type(x)
+    if kind is not EAGER:
+        if kind is not np.ndarray or x.dtype.name != layer.compute_dtype:
+            return None
+        x = tf.convert_to_tensor(x)
+        if type(x) is not EAGER:  # a function is being traced
+            return None
+    ways = layer.__dict__.get("_short_ways")
+    if ways is None:
+        ways = layer.__dict__["_short_ways"] = {}
+    rank = x.ndim
+    if rank not in ways:
+        ways[rank] = _short_way(layer, x.shape)
+    way = ways[rank]
+    if way is None:
+        return None
+    weights = [w._value for w in (layer.gamma, layer.beta) if w is not None]
+    return way(x, weights)
+
+
+def _short_way(layer: Any, shape: Any) -> Callable[[Any, list[Any]], Any] | None:
+    """How to call the op for `layer` and inputs of this rank, or None if only Keras's way will do.
+
+    Kept on the layer, which forgets it when one of its attributes is set.
+    """
+    make = keras_internals.eager_op_maker()
     if (
-        type(x) is not EagerTensor
-        or not tf.executing_eagerly()
+        make is None
+        or not layer.built
+        or "call" in layer.__dict__
         or layer.activity_regularizer is not None
-        or layer.param_axis is not None
-        or hasattr(x, "_keras_mask")
-        or x.dtype.name != layer.compute_dtype
+        or layer.input_spec is not None
+        or keras_internals.is_rematerialised(layer)
     ):
         return None
-    shape = tuple(x.shape)
-    axes = checks.resolve_axes(layer.axis, shape)
-    first, last = axes[0], axes[-1] + 1
-    params = [layer.gamma, layer.beta]
-    weight = "float64" if layer.compute_dtype == "float64" else "float32"
-    if last - first != len(axes) or any(
-        p is not None and (p.dtype != weight or p.shape != shape[first:last]) for p in params
-    ):
+    try:
+        axes = layer.axes(shape)
+    except ValueError:
         return None
-    gamma, beta = (None if p is None else p.value for p in params)
-    return _op(x, gamma, beta, first, last, layer.epsilon)
+    weights = [w for w in (layer.gamma, layer.beta) if w is not None]
+    wide = tf.float64 if layer.compute_dtype == "float64" else tf.float32
+    if not axes.contiguous or (weights and not axes.aligned):
+        return None
+    for weight in weights:
+        variable: Any = keras_internals.unwrapped(weight)
+        if not keras_internals.is_ordinary_variable(variable) or variable.dtype != wide:
+            return None
+    _follow_threads()
+    scale, center = layer.gamma is not None, layer.beta is not None
+    attributes = _attributes(scale, center, axes.begin, axes.end, layer.epsilon)
+    return make(
+        "PyLayernorm",
+        tuple(itertools.chain(*attributes.items())),
+        tf.as_dtype(layer.compute_dtype),
+        axes.begin,
+        axes.end,
+        tuple(weights[0].shape) if weights else None,
+        [wide.as_datatype_enum] * len(weights),
+    )
 
 
-def _wider(a: tf.DType, b: tf.DType) -> tf.DType:
-    """The dtype, of at least float32, that holds the values of both."""
-    return tf.float64 if tf.float64 in (a, b) else tf.float32
+@functools.lru_cache
+def _attributes(scale: bool, center: bool, begin: int, end: int, epsilon: float) -> dict[str, Any]:
+    """The op's attributes. Its float attributes are single precision: epsilon goes as 64 bits."""
+    (bits,) = struct.unpack("<q", struct.pack("<d", epsilon))
+    return {
+        "scale": scale,
+        "center": center,
+        "axis_begin": begin,
+        "axis_end": end,
+        "epsilon_bits": bits,
+    }
 
 
-def _op(x: Any, gamma: Any, beta: Any, first: int, last: int, epsilon: float) -> Any:
-    return load().py_layernorm(
-        x=x,
-        params=[p for p in (gamma, beta) if p is not None],
-        scale=gamma is not None,
-        center=beta is not None,
-        axis_begin=first,
-        axis_end=last,
-        epsilon_bits=struct.unpack("<q", struct.pack("<d", epsilon))[0],
-    )[0]
+def _op(x: Any, gamma: Any, beta: Any, begin: int, end: int, epsilon: float) -> Any:
+    if not _threads_are_final:
+        _follow_threads()
+    params = [] if gamma is None else [gamma]
+    if beta is not None:
+        params.append(beta)
+    attributes = _attributes(gamma is not None, beta is not None, begin, end, epsilon)
+    return load().py_layernorm(x=x, params=params, **attributes)[0]
 
 
 @tf.RegisterGradient("PyLayernorm")

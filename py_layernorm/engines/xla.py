@@ -24,15 +24,11 @@ def library() -> ctypes.CDLL:
     """The native library.
 
     Raises:
-        OSError: if it is not there, is not whole, or does not load.
-        ValueError: if the environment asks for threads or instructions that there are not.
+        OSError: if it is not there, is truncated, or does not load.
+        ValueError: if the environment asks for threads or instructions that do not exist.
     """
-    kernel.check_settings()
-    path = kernel.folder() / LIBRARY
-    if not path.exists():
-        raise FileNotFoundError(f"there is no {LIBRARY} in {path.parent}")
-    kernel.whole(path)
-    return ctypes.CDLL(str(path))
+    kernel.Kernel()  # reads the settings in the environment, and refuses wrong ones
+    return ctypes.CDLL(str(kernel.find(LIBRARY)))
 
 
 def call(name: str) -> Any:

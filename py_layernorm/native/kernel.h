@@ -1,11 +1,11 @@
-// Layer normalisation on the CPU: the mathematics behind a plain C interface.
+// Layer normalisation on the CPU: the C interface of the kernel. plain.h says the same in code.
 //
-// An array of `outer * n * inner` elements is seen as [outer, n, inner], element (o, k, i) at
-// ((o * n) + k) * inner + i. Each pair (o, i) is a row: it is normalised over its n elements.
-// inner == 1 is the contiguous case. There are rows = outer * inner of them, and what belongs to
-// row (o, i) is kept at o * inner + i.
+// An array of `outer * n * inner` elements is seen as [outer, n, inner]: element (o, k, i) is at
+// (o * n + k) * inner + i. Each pair (o, i) is a row, which is normalised over its n elements.
+// There are outer * inner rows; mean and rstd of row (o, i) are at o * inner + i. With inner == 1,
+// rows are contiguous.
 //
-// Every row's result depends on that row alone, bit for bit: not on the other rows, on where a
+// The result for a row depends on that row alone, bit for bit: not on the other rows, on where a
 // batch is cut, on the number of threads, or on the caller's floating-point mode.
 #pragma once
 
@@ -17,7 +17,7 @@ extern "C" {
 
 #define PY_LAYERNORM_API __attribute__((visibility("default")))
 
-// Of x, y, dy, dx. gamma, beta, dgamma and dbeta are float, or double where x is double.
+// The dtype of x, y, dy and dx. gamma, beta, dgamma and dbeta are float, or double if x is double.
 enum PyLayernormDtype {
   PY_LAYERNORM_FLOAT32 = 0,
   PY_LAYERNORM_FLOAT64 = 1,
@@ -27,16 +27,16 @@ enum PyLayernormDtype {
 
 enum PyLayernormStatus {
   PY_LAYERNORM_OK = 0,
-  PY_LAYERNORM_INVALID = 1,    // a negative size, an unknown dtype, or a null where none may be
-  PY_LAYERNORM_NO_MEMORY = 2,  // the scratch memory could not be had; nothing was written
+  PY_LAYERNORM_INVALID = 1,    // an argument out of range, or null where that is not allowed
+  PY_LAYERNORM_NO_MEMORY = 2,  // no scratch memory; nothing was written
 };
 
 // y = (x - mean) * rstd * gamma + beta, with mean = sum(x) / n, var = sum((x - mean)^2) / n and
 // rstd = 1 / sqrt(var + epsilon) of each row.
 //
-//   x, y         [outer, n, inner]; y may be x itself, else they must not overlap
+//   x, y         [outer, n, inner]; y may be x, otherwise they must not overlap
 //   gamma, beta  [n], or null
-//   mean, rstd   [outer * inner], always double: what the backward pass needs to keep its digits
+//   mean, rstd   [outer * inner], always double, so that the backward pass loses no digits
 //
 // Empty input (any size 0) writes nothing.
 PY_LAYERNORM_API int py_layernorm_forward(int dtype, int64_t outer, int64_t n, int64_t inner,
@@ -47,10 +47,10 @@ PY_LAYERNORM_API int py_layernorm_forward(int dtype, int64_t outer, int64_t n, i
 //   dx = (g - sum(g) / n - xhat * sum(g * xhat) / n) * rstd    sums over the row
 //   dgamma = sum(dy * xhat), dbeta = sum(dy)                   sums over all rows
 //
-//   dy, x, dx      [outer, n, inner]; dx may be dy itself, else they must not overlap
+//   dy, x, dx      [outer, n, inner]; dx may be dy, otherwise they must not overlap
 //   gamma          [n], or null
-//   mean, rstd     [outer * inner], as the forward pass left them
-//   dgamma, dbeta  [n], or null where not wanted
+//   mean, rstd     [outer * inner], from the forward pass
+//   dgamma, dbeta  [n], or null if not wanted
 //
 // Empty input (outer or inner 0) writes zeros to dgamma and dbeta.
 PY_LAYERNORM_API int py_layernorm_backward(int dtype, int64_t outer, int64_t n, int64_t inner,
@@ -62,12 +62,12 @@ PY_LAYERNORM_API int py_layernorm_backward(int dtype, int64_t outer, int64_t n, 
 struct PyLayernormThreads {
   int count;  // how many there are besides the caller's
   void* context;
-  // Has one of them call task(data), perhaps only when the call has ended. 0: it never will.
+  // Has one of them call task(data), possibly after the call has returned. Returns 0 if none will.
   int (*schedule)(void* context, void (*task)(void* data), void* data);
 };
 
-// The same two passes on lent threads. `threads` may be null, for our own pool; it and what its
-// context points to need only last as long as the call.
+// The same two passes on lent threads, or on our own if `threads` is null. `threads`, and what its
+// context points to, need to last only as long as the call.
 PY_LAYERNORM_API int py_layernorm_forward_on(const struct PyLayernormThreads* threads, int dtype,
                                              int64_t outer, int64_t n, int64_t inner, const void* x,
                                              const void* gamma, const void* beta, double epsilon,
@@ -78,14 +78,19 @@ PY_LAYERNORM_API int py_layernorm_backward_on(const struct PyLayernormThreads* t
                                               const double* mean, const double* rstd, void* dx,
                                               void* dgamma, void* dbeta);
 
-// The instruction set in use: "avx512", "avx2" or "baseline". The environment variable
-// PY_LAYERNORM_ISA asks for a lower one; one that this processor lacks is not taken.
+// The instruction set in use: "avx512", "avx2" or "baseline", the best that this processor has. The
+// environment variable PY_LAYERNORM_ISA, read at the first use, asks for a lower one. Any other
+// value is ignored; engines/kernel.py refuses it.
 PY_LAYERNORM_API const char* py_layernorm_isa(void);
 
-// Threads that one call uses at most, the caller's own included. To begin with: the environment
-// variable PY_LAYERNORM_THREADS, else the processors that this process may run on.
+// How many threads one call uses at most, its own included: from 1 to PY_LAYERNORM_MOST_THREADS.
+// Initially the number in the environment variable PY_LAYERNORM_THREADS, read at the first use, or
+// else the number of processors that this process may run on. A value that is out of range or not
+// written in decimal digits is ignored; engines/kernel.py refuses it. Setting a number that is out
+// of range returns PY_LAYERNORM_INVALID and changes nothing.
+#define PY_LAYERNORM_MOST_THREADS 256
 PY_LAYERNORM_API int py_layernorm_get_threads(void);
-PY_LAYERNORM_API void py_layernorm_set_threads(int threads);
+PY_LAYERNORM_API int py_layernorm_set_threads(int threads);
 
 PY_LAYERNORM_API const char* py_layernorm_version(void);
 

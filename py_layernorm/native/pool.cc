@@ -14,6 +14,8 @@
 #include <new>
 #include <thread>
 
+#include "kernel.h"
+
 #if defined(__linux__)
 #include <sched.h>
 #endif
@@ -24,13 +26,12 @@
 namespace py_layernorm {
 namespace {
 
-// How long an idle thread looks for work before it sleeps, and a caller for the others to end
-// before it lets them have its processor.
+// How long an idle thread looks for work before it sleeps, and how long a caller waits for the
+// others before it yields its processor.
 constexpr std::chrono::microseconds kIdleSpin(50);
 constexpr int kSpinsToYield = 2000;
 
-// More threads than this are not worth their upkeep.
-constexpr int kMostThreads = 256;
+constexpr int kMostThreads = PY_LAYERNORM_MOST_THREADS;
 
 void relax() {
 #if defined(__x86_64__)
@@ -44,11 +45,20 @@ int within_limits(int threads) {
   return threads < 1 ? 1 : threads < kMostThreads ? threads : kMostThreads;
 }
 
-int default_thread_count() {
-  if (const char* text = std::getenv("PY_LAYERNORM_THREADS")) {
-    const int threads = std::atoi(text);
-    if (threads > 0) return within_limits(threads);
+// 0 if there is none in range.
+int threads_in_environment() {
+  const char* text = std::getenv("PY_LAYERNORM_THREADS");
+  int threads = 0;
+  for (; text && *text; ++text) {
+    if (*text < '0' || *text > '9') return 0;
+    threads = threads * 10 + (*text - '0');
+    if (threads > kMostThreads) return 0;
   }
+  return threads;
+}
+
+int default_thread_count() {
+  if (const int threads = threads_in_environment()) return threads;
 #if defined(__linux__)
   cpu_set_t allowed;
   if (sched_getaffinity(0, sizeof allowed, &allowed) == 0)
@@ -59,7 +69,7 @@ int default_thread_count() {
 
 class Pool {
  public:
-  // False: the pool is taken, or has no threads, and nothing was done.
+  // Returns false, having done nothing, if the pool is taken or has no threads.
   bool run(std::int64_t tasks, std::int64_t block, int threads, Task task, const void* argument) {
     std::unique_lock<std::mutex> mine(in_use_, std::try_to_lock);
     if (!mine.owns_lock()) return false;
@@ -69,7 +79,7 @@ class Pool {
     task_ = task;
     argument_ = argument;
     block_ = block;
-    // Whole blocks, so that where they are cut does not depend on the number of threads.
+    // Whole blocks, so that the number of threads does not change where they are cut.
     const std::int64_t blocks = (tasks + block - 1) / block;
     shares_in_use_ = threads < blocks ? threads : static_cast<int>(blocks);
     for (int s = 0; s < shares_in_use_; ++s) {
@@ -80,12 +90,14 @@ class Pool {
     open_.store(true);
     calls_.fetch_add(1);
     if (asleep_.load() > 0) {
-      { std::lock_guard<std::mutex> lock(sleep_); }
+      {
+        std::lock_guard<std::mutex> lock(sleep_);
+      }
       wake_.notify_all();
     }
     take_blocks(0);
 
-    // Whoever comes in after this sees a closed call. Whoever came in before is waited for.
+    // A thread that enters after this sees a closed call. Wait for those that entered before.
     open_.store(false);
     for (int spins = 0; inside_.load() > 0; ++spins) {
       if (spins < kSpinsToYield) {
@@ -102,7 +114,7 @@ class Pool {
     while (workers_ < wanted) {
       try {
         std::thread([this, number = workers_ + 1] { work(number); }).detach();
-      } catch (const std::exception&) {  // no thread to be had, or no memory
+      } catch (const std::exception&) {  // out of threads or of memory
         return;
       }
       ++workers_;
@@ -135,8 +147,8 @@ class Pool {
     return calls_.load();
   }
 
-  // Its own share first, then what others have left. The same thread has the same share in the next
-  // call of the same size, and finds in its own cache what it wrote there.
+  // The thread's own share first, then what the others have left. In the next call of the same size
+  // a thread gets the same share, and finds in its cache what it wrote there.
   void take_blocks(int own) {
     for (int s = 0; s < shares_in_use_; ++s) {
       Share& share = shares_[(own + s) % shares_in_use_];
@@ -149,7 +161,7 @@ class Pool {
     }
   }
 
-  std::mutex in_use_;  // held by the call that has the pool
+  std::mutex in_use_;  // locked by the call that has the pool
   int workers_ = 0;
 
   Task task_ = nullptr;
@@ -170,11 +182,11 @@ class Pool {
   std::atomic<int> asleep_{0};
 };
 
-// Never deleted: its threads run until the process ends, and the library is linked to stay loaded.
+// Never deleted: its threads run until the process ends, and the library stays loaded.
 std::atomic<Pool*> the_pool{nullptr};
 std::atomic<int> threads_setting{0};
 
-// A child has none of the threads, and perhaps locks that nobody will open.
+// A child has none of the threads, and may have locks that nobody will release.
 void forget_pool() { the_pool.store(nullptr); }
 
 Pool* pool() {
@@ -201,9 +213,7 @@ int thread_count() {
   return threads;
 }
 
-void set_thread_count(int threads) {
-  threads_setting.store(within_limits(threads));
-}
+void set_thread_count(int threads) { threads_setting.store(threads); }
 
 int thread_count(const PyLayernormThreads* lent) {
   if (!lent) return thread_count();

@@ -1,10 +1,10 @@
-// A small pool of threads that share out the tasks of one call.
+// A small pool of threads that share the tasks of one call.
 //
-// Each thread has a share of its own, and takes its tasks in blocks; whoever is done takes blocks of
-// the others' shares, so that a thread whose processor is busy with something else does fewer. The
-// caller takes part. Idle threads spin for some microseconds, in
-// case the next call follows at once, then sleep. One call at a time has the pool: another that
-// comes meanwhile does its tasks alone. A forked child makes itself a new pool.
+// Each thread has its own share, of which it takes a block at a time. A thread that is done takes
+// blocks from the others' shares, so that a thread whose processor is busy does less. The calling
+// thread takes part. Idle threads spin for some microseconds, in case another call follows at once,
+// and then sleep. Only one call at a time has the pool; a call that finds it taken does its tasks
+// alone. A forked child makes its own pool.
 #pragma once
 
 #include <cstdint>
@@ -15,19 +15,20 @@ namespace py_layernorm {
 
 using Task = void (*)(const void* argument, std::int64_t begin, std::int64_t end);
 
-// Calls task(argument, begin, end) for pieces that make up [0, tasks), of at most `block` each where
-// more than one thread takes part: of our own pool's, or of the lent ones.
+// Calls task(argument, begin, end) for pieces of [0, tasks): of at most `block` each, or one piece
+// if one thread does them all. The threads are the lent ones, or the pool's if `lent` is null.
 void parallel_for(std::int64_t tasks, std::int64_t block, Task task, const void* argument,
                   const PyLayernormThreads* lent);
 
-// Threads that one call uses at most, the caller's own included.
+// How many threads a call on lent threads uses at most, its own included.
 int thread_count(const PyLayernormThreads* lent);
 
+// As py_layernorm_get_threads and py_layernorm_set_threads in kernel.h, for numbers in range.
 int thread_count();
 void set_thread_count(int threads);
 
-// While it lives, the thread neither flushes denormals nor rounds other than to nearest, so that
-// results do not depend on the caller's mode (TensorFlow's threads flush).
+// During its lifetime, the thread keeps denormals and rounds to nearest, so that results do not
+// depend on the caller's mode (TensorFlow's threads flush denormals to zero).
 class DefaultFloatMode {
  public:
   DefaultFloatMode();

@@ -21,8 +21,10 @@ GAMMA, BETA = RANDOM.normal(size=(2, 5)).astype("float32")
 
 
 def ops_of(function, *arguments):
-    """The names of the ops in the graph of a function, those within it included."""
-    graph = tf.function(function).get_concrete_function(*arguments).graph
+    """The names of the ops in the graph of a function that is called, those within it included."""
+    traced = tf.function(function)
+    traced(*arguments)
+    graph = traced.get_concrete_function(*arguments).graph
     found = {op.type for op in graph.get_operations()}
     for inner in graph.as_graph_def().library.function:
         found |= {node.op for node in inner.node_def}
@@ -202,7 +204,7 @@ def test_gradients_have_their_shapes_while_tracing():
         shapes.extend(g.shape.as_list() for g in gradients)
         return gradients
 
-    traced.get_concrete_function()
+    traced(tf.ones((2, 3, 5)))
     assert shapes == [[None, 3, 5], [5], [5]]
 
 

@@ -1,4 +1,4 @@
-"""A function that no file can bring back is told of when the layer is made, not at load."""
+"""A function that no file can restore is reported when the layer is made, not at load."""
 
 import functools
 import warnings
@@ -68,7 +68,7 @@ def model_with(argument, value):
 @pytest.mark.parametrize("make", [LAYER, HELPER], ids=["layer", "helper"])
 @pytest.mark.parametrize(("argument", "value"), LOST)
 def test_a_warning_names_the_argument_and_the_line(make, argument, value):
-    with pytest.warns(UserWarning, match=f"^{argument} is a .*weights only.*register") as caught:
+    with pytest.warns(UserWarning, match=f"^{argument} is a .*restore.*register") as caught:
         make(**{argument: value})
     assert len(caught) == 1
     assert caught[0].filename == __file__
@@ -106,3 +106,39 @@ def test_the_warning_is_true(argument, value, tmp_path):
     again.load_weights(tmp_path / "model.weights.h5")
     for old, new in zip(model.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
+
+
+class Counted(keras.initializers.Initializer):
+    """An initializer that counts how often it is saved."""
+
+    saved = 0
+
+    def __call__(self, shape, dtype=None):
+        return keras.ops.ones(shape, dtype)
+
+    def get_config(self):
+        type(self).saved += 1
+        return {}
+
+
+def test_an_object_is_tried_once_however_many_layers_use_it():
+    Counted.saved = 0
+    value = Counted()
+    for _ in range(5):
+        with pytest.warns(UserWarning, match="restore"):
+            LAYER(gamma_initializer=value)
+    assert Counted.saved == 1
+    with pytest.warns(UserWarning, match="restore"):
+        LAYER(gamma_initializer=Counted())
+    assert Counted.saved == 2
+
+
+def test_an_object_that_is_registered_later_is_tried_again():
+    class Later(Counted):
+        pass
+
+    value = Later()
+    with pytest.warns(UserWarning, match="restore"):
+        LAYER(gamma_initializer=value)
+    keras.saving.register_keras_serializable("later")(Later)
+    LAYER(gamma_initializer=value)

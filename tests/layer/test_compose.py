@@ -5,6 +5,7 @@ import warnings
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import py_layernorm
 
@@ -196,6 +197,65 @@ def test_any_other_object_is_refused(make, message):
     with pytest.raises(TypeError, match=message) as caught:
         py_layernorm.layer_layer_normalization(make())
     assert "object must be None, a keras.Sequential or a tensor" in str(caught.value)
+
+
+KerasTwo = type("Sequential", (), {"__module__": "tf_keras.src.engine.sequential"})
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: tf.ragged.constant([[1.0], [2.0, 3.0]]), r"to_tensor\(\)"),
+        (lambda: tf.sparse.from_dense(np.eye(3)), r"convert_to_tensor\(x, sparse=False\)"),
+        (lambda: np.ma.masked_array([[1.0, 2.0]]), r"filled\(\) makes one"),
+        (
+            lambda: keras.Input((3,), sparse=True),
+            r"object must be a single dense.*sparse=True",
+        ),
+        (
+            lambda: keras.Input((None, 3), ragged=True),
+            r"object must be a single dense.*ragged=True",
+        ),
+        (lambda: np.array([["a"]]), r"object must hold real numbers.*of dtype str"),
+        (lambda: tf.constant([["a"]]), r"object must hold real numbers.*of dtype string"),
+        (lambda: np.array([None]), r"object must hold real numbers.*of dtype object"),
+        (lambda: np.ones((2, 2), "complex64"), r"object must hold real numbers.*complex64"),
+        (KerasTwo, r"an object of Keras 2 \(tf_keras\).*Received: object="),
+        (lambda: [tf.ragged.constant([[1.0]])], "one tensor at a time"),
+        (lambda: [keras.Input((3,), sparse=True)], "one tensor at a time"),
+    ],
+    ids=[
+        *("ragged", "sparse", "masked", "sparse Input", "ragged Input", "NumPy strings", "strings"),
+        *("objects", "complex", "Keras 2", "list of ragged", "list of sparse"),
+    ],
+)
+def test_tensors_that_cannot_be_normalised_are_refused_before_a_layer_is_made(make, message):
+    keras.backend.clear_session()
+    with pytest.raises(TypeError, match=message):
+        py_layernorm.layer_layer_normalization(make())
+    assert keras.layers.LayerNormalization().name == "layer_normalization"
+
+
+def test_other_layers_take_the_tensors_that_ours_refuses():
+    sparse = tf.sparse.from_dense(np.eye(3, dtype="float32"))
+    assert py_layernorm.compose_layer(sparse, keras.layers.Dense(2)).shape == (3, 2)
+
+
+def test_a_name_is_made_up_without_a_second_layer(monkeypatch):
+    made = []
+    original = py_layernorm.LayerNormalization.__init__
+    monkeypatch.setattr(
+        py_layernorm.LayerNormalization,
+        "__init__",
+        lambda self, *args, **kwargs: made.append(self) or original(self, *args, **kwargs),
+    )
+    model = keras.Sequential([keras.Input((3,), name="layer_normalization")])
+    keras.backend.clear_session()
+    for expected in ("layer_normalization_1", "layer_normalization_2"):
+        py_layernorm.layer_layer_normalization(model)
+        assert model.layers[-1].name == expected
+    assert len(made) == 2
+    assert py_layernorm.LayerNormalization().name == "layer_normalization_3"  # Keras counts on
 
 
 @pytest.mark.parametrize("layer", ["dense", None, keras.layers.Dense, 3])

@@ -1,5 +1,6 @@
 """Failures in the middle: whatever step fails, the model is as it was."""
 
+import logging
 import subprocess
 import sys
 import warnings
@@ -52,11 +53,33 @@ def fail_at(step, function, *arguments):
     return False
 
 
-def whole(model):
-    """All that must not change: `state` and the functions that training and predicting use."""
-    functions = (model.train_function, model.test_function, model.predict_function)
-    classes = [type(layer) for layer in model._flatten_layers()]
-    return state(model), list(map(id, functions)), classes
+def whole(model, *others):
+    """All that must not change: what a user, and Keras, can see of the model and of its layers."""
+    return state(model), [_seen(layer) for root in (model, *others) for layer in parts(root)]
+
+
+def parts(layer):
+    return layer._flatten_layers()
+
+
+def _seen(layer):
+    """What is told apart about one layer: by value where it is a value, else by identity."""
+    functions = ("train_function", "test_function", "predict_function", "_functional")
+    nodes = [*layer._inbound_nodes, *layer._outbound_nodes]
+    first = nodes and layer._inbound_nodes and (layer.input, layer.output)
+    stored = {name: set(ids) for name, ids in layer._tracker.stored_ids.items()}
+    lists = (layer.weights, layer.trainable_weights, layer.losses, layer.metrics, layer._layers)
+    values = (type(layer), layer.name, layer.path, layer.built, layer.trainable, layer._called)
+    return (
+        id(layer),
+        values,
+        [getattr(layer, "axis", None), layer._tracker.locked, stored],
+        [list(map(id, each)) for each in lists],
+        list(map(id, [*nodes, *keras.tree.flatten(first)])),
+        [id(getattr(layer, name, None)) for name in functions],
+        sorted(vars(layer)),
+        layer.get_config(),
+    )
 
 
 def steps(attempt, most):
@@ -73,15 +96,15 @@ def test_an_add_that_fails_at_any_step(compiled):
     keras.backend.clear_session()
     model = make_model(compiled)
     model.predict(X, verbose=0)
-    before = whole(model)
+    layer = py_layernorm.LayerNormalization(name="norm")
+    before = whole(model, layer)
 
     def attempt(step):
-        layer = py_layernorm.LayerNormalization(name="norm")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             failed = fail_at(step, py_layernorm.compose_layer, model, layer)
         if failed:
-            assert whole(model) == before, step
+            assert whole(model, layer) == before, step
         return failed
 
     steps(attempt, 5000)
@@ -89,16 +112,82 @@ def test_an_add_that_fails_at_any_step(compiled):
     assert model(X).shape == (2, 4, 3)
 
 
-def test_a_warning_that_is_an_error_adds_nothing():
+class Block(keras.layers.Layer):
+    """A composite layer, whose parts are made when it is built, and which warns then."""
+
+    def build(self, shape):
+        self.inner = {"norm": KERAS_LAYER(), "more": [keras.layers.Dense(3)]}
+        for part in (self.inner["norm"], *self.inner["more"]):
+            part.build(shape)
+        self.later = [1]
+        warnings.warn("the block warns", UserWarning, stacklevel=2)
+
+    def call(self, x):
+        return self.inner["more"][0](self.inner["norm"](x))
+
+
+def by_filter(patch):
+    warnings.simplefilter("error")
+
+
+def by_handler(patch):
+    def showwarning(message, *_, **__):
+        raise message
+
+    patch.setattr(warnings, "showwarning", showwarning)
+
+
+def by_logging(patch):
+    class Handler(logging.Handler):
+        def emit(self, record):
+            raise UserWarning(record.getMessage())
+
+    patch.setattr(logging.getLogger("py.warnings"), "handlers", [Handler()])
+    patch.setattr(logging.getLogger("py.warnings"), "propagate", False)
+    logging.captureWarnings(True)
+
+
+@pytest.mark.parametrize("becomes_an_error", [by_filter, by_handler, by_logging])
+@pytest.mark.parametrize(
+    ("add", "warning"),
+    [
+        (lambda model, layer: py_layernorm.layer_layer_normalization(model), "compile it again"),
+        (py_layernorm.compose_layer, "compile it again"),
+        (lambda model, _: py_layernorm.compose_layer(model, BLOCK), "the block warns"),
+        (
+            lambda model, _: py_layernorm.layer_layer_normalization(
+                model, gamma_initializer=lambda shape, dtype=None: np.ones(shape, dtype)
+            ),
+            "cannot bring back",
+        ),
+    ],
+    ids=["helper", "compose_layer", "the layer's own", "helper's argument"],
+)
+def test_a_warning_that_becomes_an_error_adds_nothing(becomes_an_error, add, warning, monkeypatch):
+    global BLOCK
+    BLOCK = Block()
     model = make_model(compiled=True)
+    layer = py_layernorm.LayerNormalization()
     model.evaluate(X, np.ones((2, 4, 3)), verbose=0)
-    model.predict(X, verbose=0)
-    before = whole(model)
+    predicted = model.predict(X, verbose=0)
+    before = whole(model, layer, BLOCK)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        with pytest.raises(UserWarning, match="compile it again"):
-            py_layernorm.layer_layer_normalization(model)
-    assert whole(model) == before
+        warnings.simplefilter("always")
+        becomes_an_error(monkeypatch)
+        try:
+            with pytest.raises(UserWarning, match=warning):
+                add(model, layer)
+        finally:
+            logging.captureWarnings(False)
+    assert whole(model, layer, BLOCK) == before
+    np.testing.assert_array_equal(model.predict(X, verbose=0), predicted)
+    model.fit(X, predicted, verbose=0)
+    other = keras.Sequential([keras.Input((4, 5))])  # of another width, which a built layer refuses
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for spared in (layer, BLOCK):
+            py_layernorm.compose_layer(other, spared)
+    assert other(X[:, :, :5]).shape == (2, 4, 3)
 
 
 @pytest.mark.parametrize("change", [py_layernorm.accelerate, py_layernorm.restore])
@@ -122,7 +211,7 @@ def test_a_change_that_fails_at_any_step(change):
 
     steps(attempt, 2000)
     wanted = py_layernorm.LayerNormalization if change is py_layernorm.accelerate else KERAS_LAYER
-    assert [c for c in whole(model)[2] if issubclass(c, KERAS_LAYER)] == [wanted] * 3
+    assert [type(p) for p in parts(model) if isinstance(p, KERAS_LAYER)] == [wanted] * 3
 
 
 @pytest.mark.parametrize("missing", ["gamma", "beta"])

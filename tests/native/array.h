@@ -1,4 +1,4 @@
-// Arrays of every element type for the driver, read and written as long double.
+// Arrays of any element type, whose elements are read and written as long double.
 #pragma once
 
 #include <sys/mman.h>
@@ -18,13 +18,13 @@ const char* const kNames[] = {"float32", "float64", "bfloat16", "float16"};
 int size_of(int dtype) { return dtype == 0 ? 4 : dtype == 1 ? 8 : 2; }
 int weight_type(int dtype) { return dtype == PY_LAYERNORM_FLOAT64 ? 1 : 0; }
 
-// Where a page lies that may not be touched, for loads that the tools do not look into. Without one
-// the memory is the allocator's, which the tools watch on both sides.
+// Where an inaccessible page lies, for accesses that the tools do not check. Without one the memory
+// comes from the allocator, which the tools watch on both sides.
 enum class Guard { kNone, kBefore, kAfter };
 Guard guard = Guard::kNone;
 
-// An array of n elements that ends, with its memory, at the n-th; `skew` elements off alignment,
-// unless a guard decides where it lies.
+// An array of n elements whose memory ends with the last one. It is misaligned by `skew` elements,
+// unless a guard page decides where it lies.
 class Array {
  public:
   Array(int dtype, std::int64_t n, int skew = 0) : dtype_(dtype), n_(n) {

@@ -1,5 +1,5 @@
-// One call forward and backward, held against the formula in long double, loosely: digits are what
-// tests/test_native_kernel.py is for.
+// One call forward and backward, compared loosely with the plain formula in long double. The digits
+// are for test_native_kernel.py to check.
 #pragma once
 
 #include <cmath>
@@ -13,6 +13,7 @@
 
 #include "array.h"
 #include "kernel.h"
+#include "plain.h"
 
 namespace {
 
@@ -35,8 +36,7 @@ std::string text(const Case& c) {
   return std::string(kNames[c.dtype]) + " [" + std::to_string(c.outer) + ", " +
          std::to_string(c.n) + ", " + std::to_string(c.inner) + "]" + (c.gamma ? " gamma" : "") +
          (c.beta ? " beta" : "") + (c.extremes ? " extremes" : "") +
-         (c.in_place ? " in place" : "") + " threads " +
-         std::to_string(py_layernorm_get_threads());
+         (c.in_place ? " in place" : "") + " threads " + std::to_string(py_layernorm_get_threads());
 }
 
 // The status of the first call that is not OK, or OK.
@@ -68,54 +68,53 @@ int run(const Case& c) {
   Array x_work(c.dtype, size, c.skew);
   if (size) std::memcpy(x_work.data(), x.data(), x.bytes());
   Array& y = c.in_place ? x_work : y_own;
-  int status = py_layernorm_forward(c.dtype, c.outer, c.n, c.inner, x_work.data(),
-                                    c.gamma ? gamma.data() : nullptr,
-                                    c.beta ? beta.data() : nullptr, 1e-3, y.data(),
-                                    static_cast<double*>(mean.data()),
-                                    static_cast<double*>(rstd.data()));
+  int status = py_layernorm_forward(
+      c.dtype, c.outer, c.n, c.inner, x_work.data(), c.gamma ? gamma.data() : nullptr,
+      c.beta ? beta.data() : nullptr, 1e-3, y.data(), static_cast<double*>(mean.data()),
+      static_cast<double*>(rstd.data()));
   if (status) return status;
   Array& dx = c.in_place ? dy : dx_own;
-  status = py_layernorm_backward(c.dtype, c.outer, c.n, c.inner, dy.data(), x.data(),
-                                 c.gamma ? gamma.data() : nullptr,
-                                 static_cast<double*>(mean.data()),
-                                 static_cast<double*>(rstd.data()), dx.data(), dgamma.data(),
-                                 c.beta ? dbeta.data() : nullptr);
+  status = py_layernorm_backward(
+      c.dtype, c.outer, c.n, c.inner, dy.data(), x.data(), c.gamma ? gamma.data() : nullptr,
+      static_cast<double*>(mean.data()), static_cast<double*>(rstd.data()), dx.data(),
+      dgamma.data(), c.beta ? dbeta.data() : nullptr);
   if (status) return status;
   if (std::memcmp(x.data(), x_before.data(), x.bytes())) fail("x was written to: " + text(c));
   if (!c.check || c.extremes) return 0;
 
-  const Real limit = c.dtype == 2 ? 0.05L : c.dtype == 3 ? 0.01L : 1e-3L;
-  const auto expect = [&](const char* what, Real came, Real wanted, Real size) {
-    if (!(std::fabs(came - wanted) <= limit * (size + 1)))
-      fail(std::string(what) + " is " + std::to_string(came) + ", not " + std::to_string(wanted) +
-           ": " + text(c));
+  const auto reals = [](const Array& array, std::int64_t n, bool there, Real otherwise) {
+    std::vector<Real> values(n, otherwise);
+    for (std::int64_t k = 0; there && k < n; ++k) values[k] = array.get(k);
+    return values;
   };
-  std::vector<Real> sum_gamma(c.n), sum_beta(c.n);
-  for (std::int64_t row = 0; row < rows; ++row) {
-    Real m = 0, var = 0, g_mean = 0, gx_mean = 0;
-    for (std::int64_t k = 0; k < c.n; ++k) m += x.get(at(row, k)) / c.n;
-    for (std::int64_t k = 0; k < c.n; ++k) {
-      const Real d = x.get(at(row, k)) - m;
-      var += d * d / c.n;
-    }
-    const Real r = 1 / std::sqrt(var + 1e-3L);
-    const auto scale = [&](std::int64_t k) { return c.gamma ? gamma.get(k) : 1; };
-    for (std::int64_t k = 0; k < c.n; ++k) {
-      const Real xhat = (x.get(at(row, k)) - m) * r, d = dy_before.get(at(row, k));
-      g_mean += d * scale(k) / c.n;
-      gx_mean += d * scale(k) * xhat / c.n;
-      sum_gamma[k] += d * xhat;
-      sum_beta[k] += d;
-      expect("y", y.get(at(row, k)), xhat * scale(k) + (c.beta ? beta.get(k) : 0), 4);
-    }
-    for (std::int64_t k = 0; k < c.n; ++k) {
-      const Real xhat = (x.get(at(row, k)) - m) * r, g = dy_before.get(at(row, k)) * scale(k);
-      expect("dx", dx.get(at(row, k)), (g - g_mean - xhat * gx_mean) * r, 4 * r);
-    }
+  const std::vector<Real> real_x = reals(x, size, true, 0),
+                          real_dy = reals(dy_before, size, true, 0);
+  const std::vector<Real> real_gamma = reals(gamma, c.n, c.gamma, 1);
+  const std::vector<Real> real_beta = reals(beta, c.n, c.beta, 0);
+  std::vector<Real> real_y(size), real_dx(size), real_dgamma(c.n), real_dbeta(c.n);
+  std::vector<Real> real_mean(rows), real_rstd(rows);
+  py_layernorm::plain::forward<Real>(c.outer, c.n, c.inner, real_x.data(), real_gamma.data(),
+                                     real_beta.data(), 1e-3L, real_y.data(), real_mean.data(),
+                                     real_rstd.data());
+  py_layernorm::plain::backward<Real>(c.outer, c.n, c.inner, real_dy.data(), real_x.data(),
+                                      real_gamma.data(), real_mean.data(), real_rstd.data(),
+                                      real_dx.data(), real_dgamma.data(), real_dbeta.data());
+
+  const Real limit = c.dtype == 2 ? 0.05L : c.dtype == 3 ? 0.01L : 1e-3L;
+  const auto expect = [&](const char* what, const Array& came, std::int64_t i, Real wanted,
+                          Real size) {
+    if (!(std::fabs(came.get(i) - wanted) <= limit * (size + 1)))
+      fail(std::string(what) + " is " + std::to_string(came.get(i)) + ", not " +
+           std::to_string(wanted) + ": " + text(c));
+  };
+  for (std::int64_t i = 0; i < size; ++i) {
+    const Real r = real_rstd[i / (c.n * c.inner) * c.inner + i % c.inner];
+    expect("y", y, i, real_y[i], 4);
+    expect("dx", dx, i, real_dx[i], 4 * r);
   }
   for (std::int64_t k = 0; k < c.n; ++k) {
-    expect("dgamma", dgamma.get(k), sum_gamma[k], rows);
-    if (c.beta) expect("dbeta", dbeta.get(k), sum_beta[k], rows);
+    expect("dgamma", dgamma, k, real_dgamma[k], rows);
+    if (c.beta) expect("dbeta", dbeta, k, real_dbeta[k], rows);
   }
   return 0;
 }

@@ -1,10 +1,10 @@
-// Puts the kernel through every path it has, in buffers that end where the array ends, for the
-// sanitizers and valgrind to watch; scripts/test_native.sh builds and runs it.
+// Takes the kernel through all of its paths, on buffers that end where the array ends, while a
+// sanitizer or valgrind watches. scripts/test_native.sh builds and runs it.
 //
 //   driver           everything
-//   driver --small   what a tool that is fifty times slower gets through in a minute or two
-//   driver --break   a deliberate fault, to see that the tool in charge reports it
-//   driver --before, driver --after  with a page that may not be touched before or after each array
+//   driver --small   what takes a tool that is fifty times slower a minute or two
+//   driver --break   a deliberate fault, which the tool must report
+//   driver --before, driver --after  with an inaccessible page before or after each array
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -41,17 +41,18 @@ void* operator new(std::size_t bytes) {
 void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept { return allocate(bytes); }
 void* operator new[](std::size_t bytes) { return operator new(bytes); }
 void* operator new[](std::size_t bytes, const std::nothrow_t&) noexcept { return allocate(bytes); }
-void operator delete(void* p) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t) noexcept { std::free(p); }
-void operator delete[](void* p) noexcept { std::free(p); }
-void operator delete[](void* p, std::size_t) noexcept { std::free(p); }
+// noinline: where GCC inlines one of the pair alone, it warns of a mismatch.
+__attribute__((noinline)) void operator delete(void* p) noexcept { std::free(p); }
+void operator delete(void* p, std::size_t) noexcept { operator delete(p); }
+void operator delete[](void* p) noexcept { operator delete(p); }
+void operator delete[](void* p, std::size_t) noexcept { operator delete(p); }
 
 namespace {
 
 // --- what is run ------------------------------------------------------------------------------
 
-// Every vector width and its neighbours; one row, a few, and more than a block; chunks, segments
-// and tiles and their neighbours; strips narrower and wider than one; nothing at all.
+// Lengths at and next to each vector width, chunk, segment and tile; one row, a few, and more than
+// a block; less and more than one strip; empty arrays.
 std::vector<Case> geometries(bool small) {
   std::vector<Case> all;
   for (const int rows : {1, 2, 5, 17})
@@ -63,7 +64,8 @@ std::vector<Case> geometries(bool small) {
   for (const int inner : {2, 3, 4, 5, 8, 15, 16, 17, 31, 63, 64, 65, 97, 130})
     for (const int n : {1, 3, 17, 33})
       if (!small || n == 17) all.push_back({2, n, inner});
-  all.insert(all.end(), {{300, 40, 1}, {70, 3, 70}, {1, 2100, 40}, {0, 5, 1}, {3, 0, 1}, {2, 5, 0}});
+  all.insert(all.end(),
+             {{300, 40, 1}, {70, 3, 70}, {1, 2100, 40}, {0, 5, 1}, {3, 0, 1}, {2, 5, 0}});
   if (!small) all.insert(all.end(), {{3, 65537, 1}, {1, 200003, 1}, {40, 9000, 1}, {1, 9000, 70}});
   return all;
 }
@@ -88,7 +90,7 @@ void every_path(bool small) {
   py_layernorm_set_threads(2);
 }
 
-// More than the caches hold, so that it is written past them: aligned or not, whole lines or not.
+// Large enough for non-temporal stores: aligned or not, rows of whole cache lines or not.
 void large(bool small) {
   for (const int dtype : small ? std::vector<int>{0} : std::vector<int>{0, 1, 2, 3})
     for (Case c : std::vector<Case>{{5500, 768, 1}, {65, 65536, 1}, {66, 1024, 64}, {5600, 750, 1}})
@@ -114,7 +116,7 @@ void several_callers() {
   for (std::thread& caller : callers) caller.join();
 }
 
-void child_after_use() {
+[[maybe_unused]] void child_after_use() {
   must({200, 300, 1});
   std::fflush(nullptr);
   const pid_t child = fork();
@@ -129,15 +131,16 @@ void child_after_use() {
   must({200, 300, 1});
 }
 
-// Each allocation of a call fails in turn: an error or, where it can do without, the right result.
-// In a child, because the threads of this process have been hired already.
-void failed_allocations() {
+// Each allocation of a call fails in turn. The call must return an error or, if it can do without,
+// the right result. In a child process, because this one has started its threads already.
+[[maybe_unused]] void failed_allocations() {
   std::fflush(nullptr);
   const pid_t child = fork();
   if (child < 0) fail("fork");
   if (child == 0) {
     int errors = 0;
-    for (const Case& c : std::vector<Case>{{400, 300, 1}, {1, 200003, 1}, {9, 9000, 1}, {3, 60, 70}})
+    for (const Case& c :
+         std::vector<Case>{{400, 300, 1}, {1, 200003, 1}, {9, 9000, 1}, {3, 60, 70}})
       for (long allowed = 0; allowed < 12; ++allowed) {
         py_layernorm_set_threads(2 + static_cast<int>(allowed));
         Case unchecked = c;
@@ -169,7 +172,8 @@ void bad_arguments() {
     return py_layernorm_forward(dtype, outer, 2, 1, x, nullptr, nullptr, 0, f, mean, d + 2);
   };
   if (forward(0, 2, f, d) != PY_LAYERNORM_OK || forward(4, 2, f, d) != PY_LAYERNORM_INVALID ||
-      forward(-1, 2, f, d) != PY_LAYERNORM_INVALID || forward(0, -2, f, d) != PY_LAYERNORM_INVALID ||
+      forward(-1, 2, f, d) != PY_LAYERNORM_INVALID ||
+      forward(0, -2, f, d) != PY_LAYERNORM_INVALID ||
       forward(0, 2, nullptr, d) != PY_LAYERNORM_INVALID ||
       forward(0, 2, f, nullptr) != PY_LAYERNORM_INVALID)
     fail("bad arguments");
@@ -191,7 +195,7 @@ int deliberate_fault() {
   return 0;
 }
 #else
-// One element of x more than there are.
+// Reads one element past the end of x.
 int deliberate_fault() {
   Array x(0, 15), y(0, 16), mean(1, 1), rstd(1, 1);
   fill(x);
@@ -216,7 +220,7 @@ int main(int argc, char** argv) {
   every_path(small);
   large(small);
   several_callers();
-#if !defined(__SANITIZE_THREAD__)  // which does not follow a process with threads through fork
+#if !defined(__SANITIZE_THREAD__)  // the thread sanitizer does not support fork with threads
   child_after_use();
   failed_allocations();
 #endif

@@ -1,6 +1,5 @@
 """The same bits from run to run, for any number of threads, and wherever a batch is cut."""
 
-import ctypes
 import itertools
 
 import numpy as np
@@ -42,10 +41,10 @@ def kernel():
     from py_layernorm.engines import kernel, tensorflow
 
     tensorflow.load()
-    loaded = ctypes.CDLL(str(kernel.folder() / kernel.KERNEL))
-    before = loaded.py_layernorm_get_threads()
+    loaded = kernel.Kernel()
+    before = loaded.threads
     yield loaded
-    loaded.py_layernorm_set_threads(before)
+    loaded.threads = before
 
 
 @pytest.mark.skipif(engines.fused_unavailable() is not None, reason="the threads are the op's own")
@@ -55,8 +54,8 @@ def test_threads(shape, axis, dtype, kernel):
     call = arguments(shape, axis, dtype)
     seen = []
     for count in THREADS:
-        kernel.py_layernorm_set_threads(count)
-        assert kernel.py_layernorm_get_threads() == count
+        kernel.threads = count
+        assert kernel.threads == count
         seen.append(bits(ulps.run(*call, axis=axis)))
     assert all(one == seen[0] for one in seen)
 

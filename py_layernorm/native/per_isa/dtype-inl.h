@@ -1,8 +1,8 @@
-// The element types: how a vector of each is read as, and written from, the type that is computed
-// in: double for double, float for the others. 16-bit results are rounded once, to nearest even.
+// The element types: loads and stores that convert to and from the compute type, which is double
+// for double and float for the others. 16-bit results are rounded once, to nearest even.
 #pragma once
 
-#include "simd.h"
+#include "per_isa/simd-inl.h"
 
 namespace py_layernorm {
 namespace ISA {
@@ -37,8 +37,8 @@ INLINE Vec<double> load(const double* p) { return load_bits<Vec<double>>(p); }
 INLINE void store(float* p, Vec<float> v) { std::memcpy(p, &v, sizeof v); }
 INLINE void store(double* p, Vec<double> v) { std::memcpy(p, &v, sizeof v); }
 
-// 16-bit integers from and to the low halves of 32-bit ones. By intrinsics where there is one: GCC
-// widens in two halves.
+// 16-bit integers to and from the low halves of 32-bit integers. Intrinsics where there is one,
+// because GCC widens in two halves.
 INLINE Words widen(Halves h) {
 #if defined(__AVX512F__)
   return (Words)_mm512_cvtepu16_epi32((__m256i)h);
@@ -61,7 +61,7 @@ INLINE Vec<float> load(const bfloat16* p) { return floats_of(widen(load_bits<Hal
 INLINE void store(bfloat16* p, Vec<float> v) {
   const Words w = bits_of(v);
   const Words even = w + 0x7fff + ((w >> 16) & 1);
-  const Words rounded = v == v ? even : (w | 0x400000);  // a NaN stays one
+  const Words rounded = v == v ? even : (w | 0x400000);  // a NaN stays a NaN
   const Halves h = narrow(rounded >> 16);
   std::memcpy(p, &h, sizeof h);
 }
@@ -83,8 +83,8 @@ INLINE void store(float16* p, Vec<float> v) {
   std::memcpy(p, &h, sizeof h);
 }
 #else
-// Without an instruction for it: exponent and mantissa are moved to their places in a float, and
-// one multiplication by a power of two mends the exponent's bias, subnormals included.
+// Without an instruction for it: exponent and mantissa are moved to their places in a float, and a
+// multiplication by a power of two corrects the exponent's bias, also of subnormals.
 INLINE Vec<float> load(const float16* p) {
   const Words h = widen(load_bits<Halves>(p));
   const Words sign = (h & 0x8000) << 16;
@@ -96,9 +96,9 @@ INLINE Vec<float> load(const float16* p) {
 INLINE void store(float16* p, Vec<float> v) {
   const Words w = bits_of(v);
   const Words magnitude = w & 0x7fffffff;
-  // Normal results: rebias, round to nearest even on the 13 bits that go.
+  // Normal results: rebias, and round to nearest even at the 13 bits that are dropped.
   const Words normal = (magnitude - (112u << 23) + 0xfff + ((magnitude >> 13) & 1)) >> 13;
-  // Subnormal results: adding 0.5 makes the float unit round at the right place.
+  // Subnormal results: adding 0.5 makes the addition round at the right bit.
   const Words subnormal = bits_of(floats_of(magnitude) + 0.5f) - bits_of(splat(0.5f));
   const Words finite = magnitude < (113u << 23) ? subnormal : normal;
   const Words infinite = magnitude > 0x7f800000 ? Words{} + 0x7e00 : Words{} + 0x7c00;
@@ -108,9 +108,9 @@ INLINE void store(float16* p, Vec<float> v) {
 }
 #endif
 
-// A store past the cache, which saves reading the line that is overwritten. There is no portable
-// way to say this to GCC, hence the intrinsics. p must be aligned to a vector's size. Of floats
-// alone: other types are stored plainly, and have no code of their own for streaming.
+// Non-temporal stores, which do not read the cache line that they overwrite. GCC has no portable
+// way to ask for one, hence the intrinsics. p must be aligned to the size of a vector. Only for
+// floats: other types have no streaming code.
 #if defined(__SSE2__)
 template <class T>
 constexpr bool kStreams = sizeof(Compute<T>) == sizeof(T) && sizeof(T) == sizeof(float);
@@ -135,10 +135,12 @@ INLINE void end_streaming() {
 #endif
 }
 
-// Up to a whole vector: `left` elements remain, and lanes past them read as 0.
+// A vector of which at most `left` elements are in memory. The lanes past them are loaded as 0.
 #if defined(__AVX512F__)
-// By intrinsics: an element at a time takes longer than the rest of a short row.
-INLINE unsigned lanes_in_use(int64_t left, int lanes) { return left >= lanes ? ~0u : (1u << left) - 1; }
+// Intrinsics: one element at a time would take longer than the rest of a short row.
+INLINE unsigned lanes_in_use(int64_t left, int lanes) {
+  return left >= lanes ? ~0u : (1u << left) - 1;
+}
 INLINE Vec<float> load(const float* p, int64_t left) {
   return (Vec<float>)_mm512_maskz_loadu_ps(lanes_in_use(left, 16), p);
 }
@@ -169,7 +171,7 @@ INLINE void store(T* p, Vec<Compute<T>> v, int64_t left) {
   for (int64_t i = 0; i < left; ++i) p[i] = part[i];
 }
 
-// To y, past the cache or not. Where rows are streamed they are whole vectors.
+// To y, with non-temporal stores or without. Rows that are streamed are whole vectors.
 template <bool kStreaming, class T>
 INLINE void write(T* y, Vec<Compute<T>> v, int64_t left) {
   if constexpr (kStreaming && kStreams<T>) {
@@ -179,7 +181,7 @@ INLINE void write(T* y, Vec<Compute<T>> v, int64_t left) {
   }
 }
 
-// One element, by way of a vector, so that there is one conversion of each kind.
+// One element, by way of a vector, so that each conversion exists once.
 INLINE double load_one(const float* p) { return *p; }
 INLINE double load_one(const double* p) { return *p; }
 template <class T>

@@ -1,22 +1,21 @@
-// Registers the kernel with TensorFlow as two ops, by its C API alone. Loading this library
-// (tf.load_op_library) is what registers them.
+// Registers the kernel with TensorFlow as two ops, through the C API only. Loading this library
+// (tf.load_op_library) registers them.
 //
 //   PyLayernorm(x: T, params: P * W) -> (y: T, mean: double, rstd: double)
 //   PyLayernormGrad(dy: T, x: T, gamma: P * W, mean: double, rstd: double)
 //       -> (dx: T, dgamma: G, dbeta: G)
 //
-// They normalise over the axes [axis_begin, axis_end) of x, which must be neighbours. W and G are
-// double where T is double, else float; G is apart from W because TensorFlow infers W from the
-// params, of which there may be none. gamma, beta, dgamma and dbeta have the shape of those axes;
-// dgamma without `scale`, dbeta without `center` are empty. mean and rstd are rank 1, one element
-// a row. epsilon_bits are the bits of a double, because float
-// attributes are single precision and would lose a small epsilon.
+// They normalise over the axes [axis_begin, axis_end) of x. W and G are double if T is double, and
+// float otherwise; G is not W because TensorFlow infers W from the params, of which there may be
+// none. gamma, beta, dgamma and dbeta have the shape of the normalised axes; without `scale`,
+// dgamma is empty, and without `center`, dbeta is. mean and rstd have rank 1, with one element for
+// each row. epsilon_bits are the bits of a double, because a float would lose a small epsilon.
 #include <cstdio>
 #include <cstring>
 #include <new>
 
 #include "kernel.h"
-#include "tf_handles.h"
+#include "tensorflow/handles.h"
 
 namespace {
 
@@ -33,7 +32,7 @@ int kernel_dtype(TF_DataType type) {
   }
 }
 
-// One node's attributes.
+// The attributes of a node.
 struct Attributes {
   TF_DataType type, weight_type;
   int64_t params, axis_begin, axis_end;
@@ -100,7 +99,7 @@ void destroy(void* attributes) { delete static_cast<Attributes*>(attributes); }
 // x seen as [outer, n, inner].
 struct Geometry {
   int64_t outer = 1, n = 1, inner = 1;
-  Shape normalised;  // the axes of n
+  Shape normalised;  // the shape of the axes that make up n
 };
 
 bool geometry_of(const Attributes& a, const Shape& x, Geometry* g, const Status& status) {
@@ -115,23 +114,14 @@ bool geometry_of(const Attributes& a, const Shape& x, Geometry* g, const Status&
   for (int64_t axis = 0; axis < rank; ++axis) {
     int64_t& part = axis < a.axis_begin ? g->outer : axis < a.axis_end ? g->n : g->inner;
     if (__builtin_mul_overflow(part, x[axis], &part) || part > most)
-      return invalid(status, "x must have at most 2^59 rows of at most 2^59 elements. Received: x "
-                             "of shape " + text(x));
+      return invalid(status,
+                     "x must have at most 2^59 rows of at most 2^59 elements. Received: x "
+                     "of shape " +
+                         text(x));
   }
   if (g->inner > 0 && g->outer > most / g->inner)
     return invalid(status, "x must have at most 2^59 rows. Received: x of shape " + text(x));
   g->normalised.assign(x.begin() + a.axis_begin, x.begin() + a.axis_end);
-  return true;
-}
-
-bool check(const Tensor& t, const char* name, TF_DataType type, const Shape& shape,
-           const Status& status) {
-  if (TF_TensorType(t.get()) != type)
-    return invalid(status, std::string(name) + " has the wrong dtype");
-  const Shape own = shape_of(t);
-  if (own != shape)
-    return invalid(status, std::string(name) + " must have the shape " + text(shape) +
-                               ". Received: shape " + text(own));
   return true;
 }
 
@@ -162,7 +152,8 @@ bool forward(const Attributes& a, TF_OpKernelContext* c, const Status& status) {
     if (!ok(status) || !check(beta, "beta", a.weight_type, g.normalised, status)) return false;
   }
 
-  // The context keeps x's buffer alive. Our hold on it must go first, or it is not forwarded.
+  // The context keeps the buffer of x alive. It is forwarded to y only if no other reference is
+  // held, so ours goes first.
   const void* x_data = TF_TensorData(x.get());
   x.reset();
   const Tensor y = output_in_place(c, shape, status);
@@ -207,7 +198,7 @@ bool backward(const Attributes& a, TF_OpKernelContext* c, const Status& status) 
   if (!ok(status) || !check(rstd, "rstd", TF_DOUBLE, rows, status)) return false;
 
   const void* dy_data = TF_TensorData(dy.get());
-  dy.reset();  // as x in the forward pass
+  dy.reset();  // like x in the forward pass
   const Tensor dx = output_in_place(c, shape, status);
   if (!ok(status)) return false;
   const Shape none = {0};
@@ -237,8 +228,8 @@ void compute(void* attributes, TF_OpKernelContext* c) {
   if (!done) TF_OpKernelContext_Failure(c, status.get());
 }
 
-// Shapes as far as the C API lets a shape function see: it cannot read the axes. Every output must
-// be set, or the graph's optimizers fail.
+// The shapes that are known without the axes, which the C API does not let a shape function read.
+// Every output must be set, or the graph optimizers fail.
 void infer_forward(TF_ShapeInferenceContext* c, TF_Status* status) {
   TF_ShapeInferenceContextSetUnknownShape(c, status);
   if (TF_GetCode(status) == TF_OK) copy_shape(c, 0, 0, status);

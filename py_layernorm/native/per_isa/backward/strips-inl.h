@@ -1,17 +1,18 @@
-// The backward pass over an axis that is not the last: strips of neighbouring columns.
+// The backward pass over an axis that is not the last (inner > 1), in strips of neighbouring
+// columns. Each lane of a vector holds an element of a row of its own.
 #pragma once
 
-#include "backward.h"
+#include "per_isa/backward/rows-inl.h"
 
 namespace py_layernorm {
 namespace ISA {
 namespace {
 
-// kVectors vectors' worth of columns, `columns` of them in use, at column i of outer index o:
-// writes their dx, and adds to the block's dgamma and dbeta, [n] each. Meanwhile the columns
-// `ahead` elements further on are fetched.
+// `columns` columns, of kVectors vectors, from column i of outer index o on; only a single vector
+// may be partial. Writes their dx, and adds to the dgamma and dbeta of the block, [n] each.
+// Prefetches the columns `ahead` elements further on.
 template <class T, int kVectors>
-void backward_columns(const Backward& b, int64_t o, int64_t i, int64_t columns, int64_t ahead,
+void columns_of_block(const Backward& b, int64_t o, int64_t i, int64_t columns, int64_t ahead,
                       double* dgamma, double* dbeta) {
   using C = Compute<T>;
   using V = Vec<C>;
@@ -23,7 +24,7 @@ void backward_columns(const Backward& b, int64_t o, int64_t i, int64_t columns, 
   const T* x = a.x + o * n * inner + i;
   T* dx = a.dx + o * n * inner + i;
 
-  // Columns that C cannot hold are done first, in double, and left alone after that.
+  // Columns whose rstd is not in range are done first, in double, and then left alone.
   C m[kColumns] = {}, r[kColumns] = {}, cr[kColumns] = {}, use[kColumns] = {};
   bool all_held = true;
   for (int64_t c = 0; c < columns; ++c) {
@@ -42,12 +43,10 @@ void backward_columns(const Backward& b, int64_t o, int64_t i, int64_t columns, 
                          dx + c);
     }
   }
-  V mv[kVectors], rv[kVectors], crv[kVectors];
+  Row<V> rows[kVectors];
   Mask<C> held[kVectors];
   for (int v = 0; v < kVectors; ++v) {
-    mv[v] = load(m + v * kWidth);
-    rv[v] = load(r + v * kWidth);
-    crv[v] = load(cr + v * kWidth);
+    rows[v] = {load(m + v * kWidth), load(r + v * kWidth), load(cr + v * kWidth)};
     held[v] = load(use + v * kWidth) != 0;
   }
   const int64_t left = kVectors > 1 ? kWidth : columns;
@@ -55,12 +54,10 @@ void backward_columns(const Backward& b, int64_t o, int64_t i, int64_t columns, 
     const V value = load(p + k * inner + v * kWidth, left);
     return all_held ? value : (held[v] ? value : V{});
   };
-  // The lanes past `columns` have x = 0 and r = 0, and so xhat = 0.
-  const auto xhat_at = [&](int64_t k, int v) { return (read(x, k, v) - mv[v]) * rv[v] - crv[v]; };
-
+  // Lanes past `columns` have x = 0 and r = 0, and so xhat = 0.
   double sum_g[kColumns] = {}, sum_gx[kColumns] = {};
   for (int64_t k = 0; k < n;) {
-    // kWidth elements of each column at a time, whose sums across the columns are added crosswise.
+    // kWidth elements of each column at a time: their sums over the columns are added crosswise.
     const int64_t count = smaller(kWidth, n - k);
     V g_part[kVectors] = {}, gx_part[kVectors] = {};
     V across_dgamma[kWidth] = {}, across_dbeta[kWidth] = {};
@@ -69,7 +66,7 @@ void backward_columns(const Backward& b, int64_t o, int64_t i, int64_t columns, 
       V dgamma_k = {}, dbeta_k = {};
       for (int v = 0; v < kVectors; ++v) {
         const V d = read(dy, k + l, v);
-        const V xhat = xhat_at(k + l, v);
+        const V xhat = xhat_of(read(x, k + l, v), rows[v]);
         const V product = d * xhat;
         dgamma_k += product;
         dbeta_k += d;
@@ -95,8 +92,8 @@ void backward_columns(const Backward& b, int64_t o, int64_t i, int64_t columns, 
 
   C upper[kColumns], lower[kColumns], slope[kColumns];
   for (int c = 0; c < kColumns; ++c) {
-    const Plane<C> plane =
-        plane_of(Row<C>{m[c], r[c], cr[c]}, sum_g[c], sum_gx[c], 1 / static_cast<double>(n));
+    const Row<C> row = {m[c], r[c], cr[c]};
+    const Plane<C> plane = plane_of(row, sum_g[c], sum_gx[c], 1 / static_cast<double>(n));
     upper[c] = plane.upper;
     lower[c] = plane.lower;
     slope[c] = plane.slope;
@@ -105,8 +102,9 @@ void backward_columns(const Backward& b, int64_t o, int64_t i, int64_t columns, 
     const C gamma = a.gamma ? a.gamma[k] : 1;
     for (int v = 0; v < kVectors; ++v) {
       const int64_t at = k * inner + v * kWidth, c = v * kWidth;
-      const V level = read(dy, k, v) * gamma - load(upper + c);
-      V out = (level - ((read(x, k, v) - mv[v]) * load(slope + c) + load(lower + c))) * rv[v];
+      const Plane<V> plane = {rows[v].m, load(upper + c), load(lower + c), load(slope + c),
+                              rows[v].r};
+      V out = dx_of(read(dy, k, v) * gamma, read(x, k, v), plane);
       __builtin_prefetch(dy + at + ahead);
       __builtin_prefetch(x + at + ahead);
       if (!all_held) out = held[v] ? out : load(dx + at, left);
@@ -119,27 +117,27 @@ void backward_columns(const Backward& b, int64_t o, int64_t i, int64_t columns, 
   }
 }
 
-// A task is a block of `block` strips.
+// The strips [first, last), which are a block.
 template <class T>
-void backward_block_strips(const Backward& b, int64_t begin, int64_t end) {
+void strips_of_block(const Backward& b, int64_t first, int64_t last, double* dgamma,
+                     double* dbeta) {
   constexpr int64_t kWidth = kLanes<Compute<T>>;
   const int64_t strips = ceil_div(b.inner, kStrip);
-  for (int64_t block = begin; block < end; ++block) {
-    double* dgamma = b.sums + block * 2 * padded(b.n);
-    double* dbeta = dgamma + padded(b.n);
-    for (int64_t k = 0; k < 2 * padded(b.n); ++k) dgamma[k] = 0;
-    const int64_t stop = smaller(b.outer * strips, (block + 1) * b.block);
-    for (int64_t strip = block * b.block; strip < stop; ++strip) {
-      const int64_t o = strip / strips;
-      int64_t i = strip % strips * kStrip;
-      const int64_t last = smaller(b.inner, i + kStrip);
-      for (; i + 4 * kWidth <= last; i += 4 * kWidth)
-        backward_columns<T, 4>(b, o, i, 4 * kWidth, 4 * kWidth, dgamma, dbeta);
-      for (; i < last; i += kWidth)
-        backward_columns<T, 1>(b, o, i, smaller(kWidth, last - i), kWidth, dgamma, dbeta);
-    }
+  for (int64_t strip = first; strip < last; ++strip) {
+    const int64_t o = strip / strips;
+    int64_t i = strip % strips * kStrip;
+    const int64_t end = smaller(b.inner, i + kStrip);
+    for (; i + 4 * kWidth <= end; i += 4 * kWidth)
+      columns_of_block<T, 4>(b, o, i, 4 * kWidth, 4 * kWidth, dgamma, dbeta);
+    for (; i < end; i += kWidth)
+      columns_of_block<T, 1>(b, o, i, smaller(kWidth, end - i), kWidth, dgamma, dbeta);
   }
-  if (b.streaming) end_streaming();
+}
+
+template <class T>
+PyLayernormStatus backward_strips(const Backward& b) {
+  const int64_t strips = ceil_div(b.inner, kStrip);
+  return share_out_blocks(b, do_blocks<T, strips_of_block<T>>, b.outer * strips, b.inner / strips);
 }
 
 }  // namespace

@@ -1,16 +1,20 @@
-// The backward pass over rows too long for one thread's cache: first the sums, tile by tile of
-// columns over some rows at a time; then dx, tile by tile of each row.
+// The backward pass over contiguous rows of more than kSegment elements, too long for the cache of
+// one thread: first the sums, tile by tile of columns over some rows at a time; then dx, tile by
+// tile of each row.
 #pragma once
 
-#include "backward.h"
+#include "per_isa/backward/rows-inl.h"
 
 namespace py_layernorm {
 namespace ISA {
 namespace {
 
-// A task is a tile of columns.
+// dy and x that are read for the sums, in bytes: the last-level cache still holds them for dx.
+constexpr int64_t kLongBytes = 8 << 20;
+
+// Step 1, a task is a tile of the columns of the rows [first, last): the sums.
 template <class T>
-void backward_long_sums(const Backward& b, int64_t begin, int64_t end) {
+void sum_tiles(const Backward& b, int64_t begin, int64_t end) {
   using C = Compute<T>;
   const BackwardOf<T> a(b);
   const Stand<C> ones(1, a.gamma ? 0 : kChunk);
@@ -60,9 +64,18 @@ void backward_long_sums(const Backward& b, int64_t begin, int64_t end) {
   }
 }
 
-// A task is a tile of a row of [first, last); the row's sums are in its first tile's place.
+// Step 2: the sums of each row over its tiles, in order, in the place of its first tile.
+INLINE void add_tiles(const Backward& b) {
+  const int64_t tiles = ceil_div(b.n, kTile);
+  for (int64_t i = 0; i < 2 * (b.last - b.first); ++i) {
+    double* part = b.partial + i * tiles;
+    for (int64_t t = 1; t < tiles; ++t) part[0] += part[t];
+  }
+}
+
+// Step 3, a task is a tile of one of the rows [first, last): dx.
 template <class T>
-void backward_long_dx(const Backward& b, int64_t begin, int64_t end) {
+void write_dx_tiles(const Backward& b, int64_t begin, int64_t end) {
   using C = Compute<T>;
   const BackwardOf<T> a(b);
   const Stand<C> ones(1, a.gamma ? 0 : kChunk);
@@ -83,6 +96,27 @@ void backward_long_dx(const Backward& b, int64_t begin, int64_t end) {
     }
   }
   if (b.streaming) end_streaming();
+}
+
+template <class T>
+PyLayernormStatus backward_long(Backward b) {
+  constexpr int64_t kRows = 4;  // a multiple of the rows that are done side by side
+  const int64_t rows = b.outer, row_bytes = b.n * kSize<T>, tiles = ceil_div(b.n, kTile);
+  const int64_t most = larger(kLongBytes / (2 * row_bytes) / kRows * kRows, kRows);
+  const int64_t at_a_time = smaller(most, rows);
+  const Scratch sums(2 * padded(b.n)), partial(at_a_time * 2 * tiles);
+  if (!sums.get() || !partial.get()) return PY_LAYERNORM_NO_MEMORY;
+  b.sums = sums.get();
+  b.partial = partial.get();
+  for (int64_t j = 0; j < 2 * padded(b.n); ++j) b.sums[j] = 0;
+  for (b.first = 0; b.first < rows; b.first = b.last) {
+    b.last = smaller(b.first + at_a_time, rows);
+    share_out(b, sum_tiles<T>, tiles, 2 * (b.last - b.first) * row_bytes / tiles);
+    add_tiles(b);
+    share_out(b, write_dx_tiles<T>, tiles * (b.last - b.first), 3 * row_bytes / tiles);
+  }
+  write_dgamma_dbeta(b, 1);
+  return PY_LAYERNORM_OK;
 }
 
 }  // namespace

@@ -1,7 +1,8 @@
-// Vectors of one instruction set, by the compiler's vector extensions.
+// The vectors of one instruction set, with the compiler's vector extensions.
 //
-// Compiled once for each instruction set: everything lives in its namespace, and nothing here
-// may instantiate a function of the standard library, which the linker would share among them.
+// All of per_isa/ is compiled once for each instruction set, in a namespace of its own. It must not
+// instantiate functions of the standard library: the linker would share one instruction set's copy
+// with the others.
 #pragma once
 
 #include <cstdint>
@@ -70,17 +71,17 @@ INLINE Mask<E> lanes_below(int64_t count) {
   return lane < static_cast<decltype(lane[0] + 0)>(count);
 }
 
-// The first `count` lanes of v, and zeros.
+// The first `count` lanes of v, then zeros.
 template <class E>
 INLINE Vec<E> first_lanes(Vec<E> v, int64_t count) {
   return lanes_below<E>(count) ? v : Vec<E>{};
 }
 
-// Lanes of floats as doubles, in kWide vectors.
+// How many vectors of doubles hold the lanes of one vector.
 template <class E>
 constexpr int kWide = static_cast<int>(sizeof(double) / sizeof(E));
 
-// By intrinsics, because GCC makes a dozen instructions of what is two.
+// Intrinsics, because GCC would use a dozen instructions instead of two.
 INLINE void widen(Vec<float> v, Doubles out[2]) {
 #if defined(__AVX512F__)
   const __m512 f = (__m512)v;
@@ -103,7 +104,7 @@ INLINE void widen(Vec<float> v, Doubles out[2]) {
 }
 INLINE void widen(Vec<double> v, Doubles out[1]) { out[0] = v; }
 
-// kDoubles lanes to memory as E, and from there.
+// kDoubles lanes stored to memory as floats or doubles, and loaded from there.
 typedef float HalfFloats __attribute__((vector_size(kBytes / 2)));
 INLINE void narrow(float* p, Doubles v) {
   const HalfFloats half = __builtin_convertvector(v, HalfFloats);
@@ -115,7 +116,7 @@ INLINE Doubles widen_half(const float* p) {
 }
 INLINE Doubles widen_half(const double* p) { return load_bits<Doubles>(p); }
 
-// By intrinsics: GCC has no other way to say it of a vector.
+// Intrinsics, because GCC has no other square root of a vector.
 INLINE Doubles square_root(Doubles v) {
 #if defined(__AVX512F__)
   return (Doubles)_mm512_sqrt_pd((__m512d)v);
@@ -146,7 +147,7 @@ INLINE void add_lanes(double* total, Vec<E> v) {
   }
 }
 
-// The lanes summed into kDoubles doubles.
+// The sum of the lanes, as kDoubles partial sums.
 INLINE Doubles fold(Vec<float> v) {
   Doubles half[2];
   widen(v, half);
@@ -160,8 +161,8 @@ INLINE Doubles fold(Vec<double> v) { return v; }
 #define SHUFFLE(a, b, V, M, ...) __builtin_shuffle(a, b, M{__VA_ARGS__})
 #endif
 
-// One step of summing rows crosswise: of a in the lanes whose bit `Bit` is 0, of b in the others,
-// the sum of the lane and its neighbour across that bit.
+// One step of adding lanes crosswise: each lane is added to its neighbour across bit `Bit`, in a
+// for the lanes in which that bit is 0, in b for the others.
 template <class E, int Bit, int... Lane>
 INLINE Vec<E> sum_across(Vec<E> a, Vec<E> b, std::integer_sequence<int, Lane...>) {
   const Vec<E> own = SHUFFLE(a, b, Vec<E>, Mask<E>, (Lane & Bit ? kLanes<E> + Lane : Lane)...);
@@ -170,8 +171,8 @@ INLINE Vec<E> sum_across(Vec<E> a, Vec<E> b, std::integer_sequence<int, Lane...>
   return own + other;
 }
 
-// The sums of the lanes of each of kRows vectors, a power of two: row r's is in every lane whose
-// number ends in r.
+// The sum of the lanes of each of kRows vectors, a power of two. That of row r is in lane r (and in
+// every lane l with l % kRows == r).
 template <class E, int kRows, int Bit = 1>
 INLINE Vec<E> sum_each(const Vec<E>* rows) {
   if constexpr (Bit == kLanes<E>) {

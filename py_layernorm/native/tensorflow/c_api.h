@@ -1,6 +1,6 @@
-// The part of TensorFlow's C API that op.cc uses, declared here so that building needs no
-// TensorFlow. The functions are found in the libtensorflow_framework that is loaded; their ABI is
-// stable, and is the one documented in tensorflow/c/{ops,kernels,tf_tensor,tf_status}.h.
+// The part of TensorFlow's C API that op.cc uses, declared here so that TensorFlow is not needed to
+// build. The functions come from the libtensorflow_framework that is loaded. Their ABI is stable,
+// and documented in tensorflow/c/{ops,kernels,tf_tensor,tf_status}.h.
 #pragma once
 
 #include <cstddef>

@@ -1,11 +1,11 @@
-// What TensorFlow's C API hands out, owned; shapes; errors; a kernel's inputs and outputs.
+// Owning handles for TensorFlow's C API, and helpers for shapes, errors, inputs and outputs.
 #pragma once
 
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "tf_c_api.h"
+#include "tensorflow/c_api.h"
 
 namespace {
 
@@ -27,7 +27,7 @@ using ShapeHandle = std::unique_ptr<TF_ShapeHandle, DeleteShape>;
 
 inline bool ok(const Status& status) { return TF_GetCode(status.get()) == TF_OK; }
 
-// Leaves an error in status; false, so that a check reads `return invalid(...)`.
+// Sets an error. Returns false, so that a check reads `return invalid(...)`.
 inline bool invalid(const Status& status, const std::string& message) {
   TF_SetStatus(status.get(), TF_INVALID_ARGUMENT, message.c_str());
   return false;
@@ -67,12 +67,23 @@ inline Tensor output(TF_OpKernelContext* c, int index, TF_DataType type, const S
                                   elements(shape) * size_of(type), status.get()));
 }
 
-// Output 0 in the buffer of input 0, if nobody else holds that.
+// Output 0, in the buffer of input 0 if nothing else refers to it.
 inline Tensor output_in_place(TF_OpKernelContext* c, const Shape& shape, const Status& status) {
   const int candidate = 0;
   int forwarded = -1;
   return Tensor(TF_ForwardInputOrAllocateOutput(
       c, &candidate, 1, 0, shape.data(), static_cast<int>(shape.size()), &forwarded, status.get()));
+}
+
+inline bool check(const Tensor& t, const char* name, TF_DataType type, const Shape& shape,
+                  const Status& status) {
+  if (TF_TensorType(t.get()) != type)
+    return invalid(status, std::string(name) + " has the wrong dtype");
+  const Shape own = shape_of(t);
+  if (own != shape)
+    return invalid(status, std::string(name) + " must have the shape " + text(shape) +
+                               ". Received: shape " + text(own));
+  return true;
 }
 
 inline void copy_shape(TF_ShapeInferenceContext* c, int from, int to, TF_Status* status) {

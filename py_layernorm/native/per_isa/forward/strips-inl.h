@@ -1,21 +1,22 @@
-// The forward pass over an axis that is not the last: strips of neighbouring columns, of which
-// each lane of a vector holds one row's element.
+// The forward pass over an axis that is not the last (inner > 1), in strips of neighbouring
+// columns. Each lane of a vector holds an element of a row of its own.
 #pragma once
 
-#include "forward.h"
+#include "per_isa/call-inl.h"
+#include "per_isa/in_double-inl.h"
 
 namespace py_layernorm {
 namespace ISA {
 namespace {
 
-// A column's elements run over this many vectors before the float sum is folded into double.
+// Elements of a column that are summed in float before the sum is added to a double.
 constexpr int64_t kColumnChunk = 32;
 
-// kVectors vectors' worth of columns at column i of outer index o; of a single vector, `columns`
-// are in use. Meanwhile the columns `ahead` elements further on are fetched: they are far apart,
-// and the processor does not foresee them.
+// `columns` columns, of kVectors vectors, from column i of outer index o on; only a single vector
+// may be partial. Prefetches the columns `ahead` elements further on, whose stride the processor
+// does not predict.
 template <class T, int kVectors>
-void forward_columns(const Forward& f, int64_t o, int64_t i, int64_t columns, int64_t ahead) {
+void normalise_columns(const Forward& f, int64_t o, int64_t i, int64_t columns, int64_t ahead) {
   using C = Compute<T>;
   using V = Vec<C>;
   constexpr int kWidth = kLanes<C>;
@@ -26,7 +27,7 @@ void forward_columns(const Forward& f, int64_t o, int64_t i, int64_t columns, in
   const T* x = a.x + o * n * inner + i;
   T* y = a.y + o * n * inner + i;
 
-  const int64_t left = kVectors > 1 ? kWidth : columns;  // of a vector: only one alone may be less
+  const int64_t left = kVectors > 1 ? kWidth : columns;  // elements of a vector
   double sum[kColumns] = {}, sum2[kColumns] = {};
   for (int64_t k = 0; k < n;) {
     const int64_t end = smaller(n, k + kColumnChunk);
@@ -79,19 +80,16 @@ void forward_columns(const Forward& f, int64_t o, int64_t i, int64_t columns, in
     f.rstd[o * inner + i + c] = rstd[c];
   }
 
-  V rv[kVectors], crv[kVectors];
-  for (int v = 0; v < kVectors; ++v) {
-    mv[v] = load(m + v * kWidth);
-    rv[v] = load(r + v * kWidth);
-    crv[v] = load(cr + v * kWidth);
-  }
+  Row<V> rows[kVectors];
+  for (int v = 0; v < kVectors; ++v)
+    rows[v] = {load(m + v * kWidth), load(r + v * kWidth), load(cr + v * kWidth)};
   for (int64_t k = 0; k < n; ++k) {
     const C gamma = a.gamma ? a.gamma[k] : 1;
     const C beta = a.beta ? a.beta[k] : 0;
     for (int v = 0; v < kVectors; ++v) {
       const int64_t at = k * inner + v * kWidth;
-      V out = ((load(x + at, left) - mv[v]) * rv[v] - crv[v]) * gamma + beta;
-      // What was done in double stays.
+      V out = xhat_of(load(x + at, left), rows[v]) * gamma + beta;
+      // Keep what was done in double.
       if (!all_held) out = load(held + v * kWidth) != 0 ? out : load(y + at, left);
       if (kStreams<T> && f.streaming && left == kWidth) {
         write<kStreams<T>>(y + at, out, left);
@@ -102,8 +100,9 @@ void forward_columns(const Forward& f, int64_t o, int64_t i, int64_t columns, in
   }
 }
 
+// A task is a strip.
 template <class T>
-void forward_strips(const Forward& f, int64_t begin, int64_t end) {
+void normalise_strips(const Forward& f, int64_t begin, int64_t end) {
   constexpr int64_t kWidth = kLanes<Compute<T>>;
   const int64_t strips = ceil_div(f.inner, kStrip);
   for (int64_t task = begin; task < end; ++task) {
@@ -111,10 +110,18 @@ void forward_strips(const Forward& f, int64_t begin, int64_t end) {
     int64_t i = task % strips * kStrip;
     const int64_t last = smaller(f.inner, i + kStrip);
     for (; i + 4 * kWidth <= last; i += 4 * kWidth)
-      forward_columns<T, 4>(f, o, i, 4 * kWidth, 4 * kWidth);
-    for (; i < last; i += kWidth) forward_columns<T, 1>(f, o, i, smaller(kWidth, last - i), kWidth);
+      normalise_columns<T, 4>(f, o, i, 4 * kWidth, 4 * kWidth);
+    for (; i < last; i += kWidth)
+      normalise_columns<T, 1>(f, o, i, smaller(kWidth, last - i), kWidth);
   }
   if (f.streaming) end_streaming();
+}
+
+template <class T>
+PyLayernormStatus forward_strips(const Forward& f) {
+  const int64_t strips = ceil_div(f.inner, kStrip), row_bytes = f.n * kSize<T>;
+  share_out(f, normalise_strips<T>, f.outer * strips, 2 * row_bytes * f.inner / strips);
+  return PY_LAYERNORM_OK;
 }
 
 }  // namespace

@@ -1,33 +1,18 @@
-// The backward pass over contiguous rows, a few at a time.
-//
-// dx = (g - k1 - xhat * k2) * r, with g = dy * gamma, k1 = sum(g) / n, k2 = sum(g * xhat) / n.
+// The backward pass over contiguous rows of at most kSegment elements, a few side by side.
 #pragma once
 
-#include "in_double.h"
+#include "per_isa/chunk-inl.h"
+#include "per_isa/in_double-inl.h"
 
 namespace py_layernorm {
 namespace ISA {
 namespace {
 
-template <class T>
-struct BackwardOf {
-  using C = Compute<T>;
-  explicit BackwardOf(const Backward& b)
-      : dy(static_cast<const T*>(b.dy)),
-        x(static_cast<const T*>(b.x)),
-        gamma(static_cast<const C*>(b.gamma)),
-        dx(static_cast<T*>(b.dx)) {}
-  const T* dy;
-  const T* x;
-  const C* gamma;
-  T* dx;
-};
-
-// Rows that are summed in C before the sums are folded into double.
+// Rows whose sums for dgamma and dbeta are added in C before they are added to doubles.
 constexpr int64_t kFoldRows = 32;
 
-// Sums over rows for dgamma and dbeta of up to kColumns columns: in C, which is folded into the
-// double sums of the caller.
+// Sums over rows, for dgamma and dbeta of up to kColumns columns: in C, and from time to time added
+// to the caller's doubles.
 template <class C, int64_t kColumns>
 struct ColumnSums {
   alignas(64) C dgamma[kColumns];
@@ -58,8 +43,8 @@ struct ColumnSums {
   }
 };
 
-// Whole vectors of n columns of kRows rows: adds to dgamma and dbeta, and to sum(g) and
-// sum(g * xhat) of each row. Plain loops and arrays of its own: else GCC keeps the sums in memory.
+// The whole vectors of n columns of kRows rows: adds to dgamma and dbeta, and to sum(g) and
+// sum(g * xhat) of each row. Plain loops over local arrays, or GCC keeps the sums in memory.
 template <class T, int kRows>
 INLINE void add_vectors(const T* const* dy, const T* const* x, const Row<Compute<T>>* row,
                         const Compute<T>* gamma, int64_t n, Compute<T>* dgamma_sum,
@@ -73,7 +58,7 @@ INLINE void add_vectors(const T* const* dy, const T* const* x, const Row<Compute
     V dgamma = load(dgamma_sum + j), dbeta = load(dbeta_sum + j);
     for (int r = 0; r < kRows; ++r) {
       const V d = load(dy[r] + j);
-      const V product = d * ((load(x[r] + j) - row[r].m) * row[r].r - row[r].cr);
+      const V product = d * xhat_of(load(x[r] + j), row[r]);
       dgamma += product;
       dbeta += d;
       g[r] += d * scale;
@@ -88,7 +73,7 @@ INLINE void add_vectors(const T* const* dy, const T* const* x, const Row<Compute
   }
 }
 
-// A chunk of n columns; what is left over a whole vector is copied beside zeros.
+// A chunk of n columns. A partial last vector is copied and padded with zeros.
 template <class T, int kRows>
 INLINE void add_chunk(const T* const* dy, const T* const* x, const Row<Compute<T>>* row,
                       const Compute<T>* gamma, int64_t n, Compute<T>* dgamma_sum,
@@ -116,7 +101,7 @@ INLINE void add_chunk(const T* const* dy, const T* const* x, const Row<Compute<T
                         sum_g, sum_gx);
 }
 
-// The same of any number of columns, chunk by chunk, and with the sums in double.
+// The same for any number of columns, chunk by chunk, with the sums in double.
 template <class T, int kRows>
 INLINE void add_columns(const T* const* dy, const T* const* x, const Row<Compute<T>>* row,
                         const Compute<T>* gamma, const Compute<T>* ones, int64_t n,
@@ -156,36 +141,19 @@ INLINE void add_columns(const T* const* dy, const T* const* x, const Row<Compute
   }
 }
 
-// A row's constants for dx. With xhat = (x - m) * r - cr, dx is
-//   ((g - upper) - ((x - m) * slope + lower)) * r
-// where slope = r * k2, and upper + lower = k1 - cr * k2 is carried in two parts, as the mean is.
-template <class C>
-struct Plane {
-  C m, upper, lower, slope, r;
-};
-
-template <class C>
-INLINE Plane<C> plane_of(Row<C> row, double sum_g, double sum_gx, double one_nth) {
-  const double k2 = sum_gx * one_nth;
-  const double level = (sum_g - static_cast<double>(row.cr) * sum_gx) * one_nth;
-  const C upper = static_cast<C>(level);
-  return {row.m, upper, static_cast<C>(level - static_cast<double>(upper)),
-          static_cast<C>(row.r * k2), row.r};
-}
-
-// Meanwhile the rows `ahead` elements further on are fetched.
+// dx of a chunk. Prefetches the rows `ahead` elements further on.
 template <bool kStreaming, class T>
 INLINE void write_dx_chunk(const T* dy, const T* x, const Compute<T>* gamma, int64_t n,
                            Plane<Compute<T>> p, T* dx, int64_t ahead) {
   using V = Vec<Compute<T>>;
   for_vectors<kLanes<Compute<T>>>(n, [&](int64_t j, int64_t left) {
-    const V level = load(dy + j, left) * load(gamma + j, left) - p.upper;
-    const V out = (level - ((load(x + j, left) - p.m) * p.slope + p.lower)) * p.r;
+    const V out = dx_of(load(dy + j, left) * load(gamma + j, left), load(x + j, left), p);
     __builtin_prefetch(dy + j + ahead);
     __builtin_prefetch(x + j + ahead);
     write<kStreaming>(dx + j, out, left);
   });
 }
+// dx of any number of columns.
 template <class T>
 INLINE void write_dx(const T* dy, const T* x, const Compute<T>* gamma, const Compute<T>* ones,
                      int64_t n, Plane<Compute<T>> plane, T* dx, bool streaming, int64_t ahead) {
@@ -200,10 +168,10 @@ INLINE void write_dx(const T* dy, const T* x, const Compute<T>* gamma, const Com
   }
 }
 
-// The kRows rows from `first` on, start to end. All have an rstd in range.
+// The kRows rows from `first` on. Every rstd is in range.
 template <class T, int kRows>
-INLINE void backward_together(const Backward& b, int64_t first, const Compute<T>* ones,
-                              ColumnSums<Compute<T>, kSegment>& sums) {
+INLINE void rows_together(const Backward& b, int64_t first, const Compute<T>* ones,
+                          ColumnSums<Compute<T>, kSegment>& sums) {
   using C = Compute<T>;
   const BackwardOf<T> a(b);
   const int64_t n = b.n;
@@ -226,9 +194,9 @@ INLINE void backward_together(const Backward& b, int64_t first, const Compute<T>
   sums.count(kRows);
 }
 
-// A row whose rstd C cannot hold.
+// A row whose rstd is not in range.
 template <class T>
-INLINE void backward_in_double(const Backward& b, int64_t row, double* dgamma, double* dbeta) {
+INLINE void row_in_double(const Backward& b, int64_t row, double* dgamma, double* dbeta) {
   const BackwardOf<T> a(b);
   const int64_t n = b.n;
   const double mean = b.mean[row], rstd = b.rstd[row];
@@ -239,16 +207,16 @@ INLINE void backward_in_double(const Backward& b, int64_t row, double* dgamma, d
                      sum_gx / n, a.dx + row * n);
 }
 
-// Row by row, each as its rstd allows.
+// One row at a time, in C or in double.
 template <class T>
-__attribute__((noinline)) void backward_singly(const Backward& b, int64_t first, int64_t last,
-                                               const Compute<T>* ones,
-                                               ColumnSums<Compute<T>, kSegment>& sums) {
+__attribute__((noinline)) void rows_singly(const Backward& b, int64_t first, int64_t last,
+                                           const Compute<T>* ones,
+                                           ColumnSums<Compute<T>, kSegment>& sums) {
   for (int64_t row = first; row < last; ++row) {
     if (rstd_in_range(Compute<T>(), b.rstd[row])) {
-      backward_together<T, 1>(b, row, ones, sums);
+      rows_together<T, 1>(b, row, ones, sums);
     } else {
-      backward_in_double<T>(b, row, sums.total_dgamma, sums.total_dbeta);
+      row_in_double<T>(b, row, sums.total_dgamma, sums.total_dbeta);
     }
   }
 }
@@ -260,22 +228,38 @@ INLINE bool all_in_range(const Backward& b, int64_t first, int64_t count) {
   return all;
 }
 
-// Rows [first, last), of any length up to kSegment, as a block.
+// The rows [first, last), which are a block: writes dx, and adds to the block's dgamma and dbeta.
 template <class T>
-void backward_groups(const Backward& b, int64_t first, int64_t last, double* dgamma,
-                     double* dbeta) {
+void rows_of_block(const Backward& b, int64_t first, int64_t last, double* dgamma, double* dbeta) {
   using C = Compute<T>;
   const Stand<C> ones(1, b.gamma ? 0 : b.n);
   ColumnSums<C, kSegment> sums(dgamma, dbeta, b.n);
   for (int64_t row = first; row < last; row += kTogether<C>) {
     const int64_t count = smaller(kTogether<C>, last - row);
     if (count == kTogether<C> && all_in_range<T>(b, row, count)) {
-      backward_together<T, kTogether<C>>(b, row, ones.chunk, sums);
+      rows_together<T, kTogether<C>>(b, row, ones.chunk, sums);
     } else {
-      backward_singly<T>(b, row, row + count, ones.chunk, sums);
+      rows_singly<T>(b, row, row + count, ones.chunk, sums);
     }
   }
   sums.fold();
+}
+
+// A task is a block. kDoBlock does its rows; its sums start at 0.
+template <class T, void (*kDoBlock)(const Backward&, int64_t, int64_t, double*, double*)>
+void do_blocks(const Backward& b, int64_t begin, int64_t end) {
+  for (int64_t block = begin; block < end; ++block) {
+    double* dgamma = b.sums + block * 2 * padded(b.n);
+    double* dbeta = dgamma + padded(b.n);
+    for (int64_t j = 0; j < 2 * padded(b.n); ++j) dgamma[j] = 0;
+    kDoBlock(b, block * b.block, smaller(b.units, (block + 1) * b.block), dgamma, dbeta);
+  }
+  if (b.streaming) end_streaming();
+}
+
+template <class T>
+PyLayernormStatus backward_rows(const Backward& b) {
+  return share_out_blocks(b, do_blocks<T, rows_of_block<T>>, b.outer, 1);
 }
 
 }  // namespace

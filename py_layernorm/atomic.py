@@ -1,0 +1,89 @@
+"""All or nothing: layers remembered before a change, so that one that fails can be undone."""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+from py_layernorm import keras_internals
+
+
+class Memory:
+    """The classes and attributes of layers and of all layers within them, as they are now.
+
+    Adding a layer to a model alters more than its list of layers: the graph and every layer that
+    is called anew for it, what the tracker has seen, the layer that is added. Keras undoes none of
+    that. It is all in attributes, and in the lists, dicts and sets that they hold, so these are
+    remembered, whatever their names. Tensors, weights and optimizers are shared, not copied.
+    """
+
+    def __init__(self, *layers: keras.layers.Layer) -> None:
+        parts: dict[int, Any] = {}
+        for layer in layers:
+            for part in keras_internals.flatten_layers(layer):
+                parts[id(part)] = part
+                tracker = keras_internals.tracker(part)
+                parts[id(tracker)] = tracker
+        parts.pop(id(None), None)
+        self._objects = [(part, type(part), dict(vars(part))) for part in parts.values()]
+        found: dict[int, Any] = {}
+        for part in parts.values():
+            for value in vars(part).values():
+                _collect(value, found)
+        self._containers = [(value, _content(value)) for value in found.values()]
+
+    def restore(self) -> None:
+        """Put back what has changed since."""
+        for part, kind, attributes in self._objects:
+            if type(part) is not kind:
+                object.__setattr__(part, "__class__", kind)
+            if not _same(vars(part), attributes):
+                vars(part).clear()
+                vars(part).update(attributes)
+        for container, content in self._containers:
+            if not _same(container, content):
+                _refill(container, content)
+
+
+def _collect(value: Any, found: dict[int, Any]) -> None:
+    """Add `value` to `found`, if it can be altered in place, and the containers that it holds."""
+    # By type: TensorFlow's wrappers claim to be a dict and are none.
+    if id(value) in found or not issubclass(type(value), (list, dict, set, tuple)):
+        return
+    if not isinstance(value, tuple):
+        found[id(value)] = value
+    for item in _items(value):
+        _collect(item, found)
+
+
+def _items(container: Any) -> Iterator[Any]:
+    return iter(container.values() if isinstance(container, dict) else container)
+
+
+def _content(container: Any) -> Any:
+    """A copy of a list, dict or set, of the plain type."""
+    for kind in (dict, list, set):
+        if isinstance(container, kind):
+            return kind(container)
+
+
+def _same(container: Any, content: Any) -> bool:
+    """Whether a container holds the very objects that it held, in the same order."""
+    if isinstance(content, set):
+        return container == content
+    if len(container) != len(content):
+        return False
+    if isinstance(content, dict) and list(container) != list(content):
+        return False
+    return all(a is b for a, b in zip(_items(container), _items(content), strict=True))
+
+
+def _refill(container: Any, content: Any) -> None:
+    """Give a container its former content, past what Keras's tracked containers do on change."""
+    if isinstance(container, list):
+        list.__setitem__(container, slice(None), content)
+        return
+    base: Any = next(kind for kind in (OrderedDict, dict, set) if isinstance(container, kind))
+    base.clear(container)
+    base.update(container, content)
