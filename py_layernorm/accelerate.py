@@ -7,10 +7,10 @@ from typing import Any
 
 import keras
 
-from py_layernorm import atomic, checks, keras_internals
+from py_layernorm import checks, interchange, keras_internals
+from py_layernorm.interchange import KERAS_LAYER
 from py_layernorm.layer import LayerNormalization
-
-KERAS_LAYER = keras.layers.LayerNormalization
+from py_layernorm.rollback import all_or_nothing
 
 
 @dataclass
@@ -75,7 +75,7 @@ def accelerate(model: keras.Model) -> Report:
     >>> print(accelerate(keras.Sequential(layers, name="model")))
     1 layer accelerated: model/norm
     """
-    report = _change(model, "accelerated", _why_not_accelerate, _to_ours)
+    report = _change(model, "accelerated", interchange.why_not_ours, _to_ours)
     if report.changed and model.compiled and model.jit_compile:
         report.note = (
             "The model is compiled for XLA, where the portable engine serves; for the fused one "
@@ -109,66 +109,7 @@ def restore(model: keras.Model) -> Report:
     >>> print(restore(layer_layer_normalization(model, name="norm")))
     1 layer restored: model/norm
     """
-    return _change(model, "restored", _why_not_restore, _to_keras)
-
-
-def _why_not_accelerate(layer: keras.layers.Layer) -> str | None:
-    """None for a Keras layer to change, "" for a layer that is no concern, else the reason."""
-    if not isinstance(layer, KERAS_LAYER) or isinstance(layer, LayerNormalization):
-        return ""
-    if type(layer) is not KERAS_LAYER:
-        return f"{type(layer).__name__} is a subclass with code of its own"
-    if getattr(layer, "rms_scaling", False):
-        return "rms_scaling is not layer normalisation"
-    return _replaced(layer) or _refused(layer) or _wrong_order(layer)
-
-
-def _why_not_restore(layer: keras.layers.Layer) -> str | None:
-    """Like `_why_not_accelerate`, for the way back."""
-    if not isinstance(layer, LayerNormalization):
-        return ""
-    if type(layer) is not LayerNormalization:
-        return f"{type(layer).__name__} is a subclass with code of its own"
-    if layer.param_axis is not None:
-        return f"Keras's layer has no param_axis, here {layer.param_axis}"
-    return _wrong_order(layer)
-
-
-def _replaced(layer: keras.layers.Layer) -> str | None:
-    """Which method, of those that ours would override, is no longer Keras's code; or None."""
-    for name, ours in vars(LayerNormalization).items():
-        if callable(ours) and hasattr(KERAS_LAYER, name):
-            code = getattr(getattr(layer, name), "__func__", getattr(layer, name))
-            module = getattr(code, "__globals__", {}).get("__name__", "")
-            if module.split(".")[0] != "keras":
-                return f"its {name}() was replaced"
-    return None
-
-
-def _refused(layer: keras.layers.Layer) -> str | None:
-    """Why ours cannot be made with the layer's arguments, of which Keras checks few; or None."""
-    if layer.epsilon is None:
-        return "Keras's layer and ours take epsilon=None for different numbers"
-    try:
-        checks.axis(layer.axis)
-        checks.epsilon(layer.epsilon)
-        checks.flag(layer.center, "center")
-        checks.flag(layer.scale, "scale")
-        checks.compute_dtype(layer)
-    except (TypeError, ValueError) as error:
-        return str(error)
-    return None
-
-
-def _wrong_order(layer: keras.layers.Layer) -> str | None:
-    """Why the weights have other shapes in Keras's layer than in ours, or None.
-
-    Keras sorts the axes by the numbers as they are, and older versions, such as 3.5, not at all.
-    """
-    axis = [layer.axis] if isinstance(layer.axis, int) else list(layer.axis)
-    if axis != sorted(axis) or min(axis) < 0 <= max(axis):
-        return f"Keras orders gamma and beta wrongly for axis={axis}"
-    return None
+    return _change(model, "restored", interchange.why_not_kerass, _to_keras)
 
 
 def _to_ours(layer: Any) -> str | None:
@@ -211,8 +152,7 @@ def _change(
         raise TypeError(f"model must be a Keras model. {checks.received('model', model)}")
     layers = keras_internals.flatten_layers(model)
     reasons = {}
-    before = atomic.Memory(model)
-    try:
+    with all_or_nothing(model):
         for layer in layers:
             why = why_not(layer)
             if why is None:
@@ -224,9 +164,6 @@ def _change(
                 if isinstance(part, keras.Model):
                     keras_internals.forget_compiled_functions(part)
         return _report(verb, model, [(p, reasons[id(p)]) for p in layers if id(p) in reasons])
-    except BaseException:
-        before.restore()
-        raise
 
 
 def _report(verb: str, model: keras.Model, outcomes: list[tuple[Any, str | None]]) -> Report:

@@ -218,7 +218,7 @@ def from_registry(get: Callable[[Any], Any], value: Any, name: str, optional: bo
             f"'{ {'initializer': 'ones', 'regularizer': 'l2', 'constraint': 'non_neg'}[kind] }', "
             f"or a callable{', or None' if optional else ''}. {received(name, value)}"
         )
-    if callable(value) and not is_restored(found):
+    if callable(value) and not is_restored(found, get):
         warnings.warn(
             f"{name} is a {type(value).__name__} that load_model() cannot restore from a .keras "
             "file: a model with this layer can only be saved as weights, by save_weights(). "
@@ -230,21 +230,22 @@ def from_registry(get: Callable[[Any], Any], value: Any, name: str, optional: bo
     return found
 
 
-# id of an object: the object, the name that Keras knew it by, and whether files restore it.
-_restored: dict[int, tuple[weakref.ref, str, bool]] = {}
+# id of an object and Keras's `get`: the object, the name that Keras knew it by, and whether files
+# restore it.
+_restored: dict[tuple[int, Callable[[Any], Any]], tuple[weakref.ref, str, bool]] = {}
 
 
-def is_restored(value: Any) -> bool:
-    """Whether Keras, asked to save `value`, a callable, loads the same again.
+def is_restored(value: Any, get: Callable[[Any], Any]) -> bool:
+    """Whether Keras, asked to save `value`, a callable, loads the same again, by `get`.
 
     Keras does write files with functions and objects that it does not know, and fails, or takes
     another of the same name, when it loads them. Each object is tried once, and once more when it
     has been registered under another name.
     """
-    key, name = id(value), keras.saving.get_registered_name(_registrable(value))
+    key, name = (id(value), get), keras.saving.get_registered_name(_registrable(value))
     if key in _restored and _restored[key][1] == name:
         return _restored[key][2]
-    answer = _try_to_restore(value)
+    answer = _try_to_restore(value, get)
     with contextlib.suppress(TypeError):  # what cannot be referenced weakly is tried every time
         _restored[key] = (weakref.ref(value, lambda _: _restored.pop(key, None)), name, answer)
     return answer
@@ -255,12 +256,12 @@ def _registrable(value: Any) -> Any:
     return value if hasattr(value, "__name__") else type(value)
 
 
-def _try_to_restore(value: Any) -> bool:
+def _try_to_restore(value: Any, get: Callable[[Any], Any]) -> bool:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Keras's own, about lambdas
             config = keras.saving.serialize_keras_object(value)
-        loaded = keras.saving.deserialize_keras_object(config)
+        loaded = get(config)
     except Exception:  # of whatever kind the object's own methods raise
         return False
     return loaded is value or (hasattr(value, "get_config") and type(loaded) is type(value))

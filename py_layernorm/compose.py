@@ -5,9 +5,10 @@ from typing import Any
 
 import keras
 
-from py_layernorm import atomic, checks, keras_internals
+from py_layernorm import checks, keras_internals
 from py_layernorm.axes import Axis
 from py_layernorm.layer import LayerNormalization
+from py_layernorm.rollback import all_or_nothing
 
 
 def compose_layer(object: Any, layer: keras.layers.Layer) -> Any:
@@ -86,11 +87,10 @@ def _add(model: keras.Sequential, layer: keras.layers.Layer) -> None:
 
     Keras appends the layer, then builds the model; when the build fails, the layer stays and
     every later use of the model fails. It has no public way back: `pop()` builds anew, and so
-    changes what had been built. The warning comes last, and within `try`: a filter or a handler
+    changes what had been built. The warning comes last, and within the block: a filter or a handler
     may turn it into an error, which must undo the change as well.
     """
-    before = atomic.Memory(model, layer)
-    try:
+    with all_or_nothing(model, layer):
         model.add(layer)
         # Keras would keep using what it traced before: train, test and predict without the layer.
         keras_internals.forget_compiled_functions(model)
@@ -101,9 +101,6 @@ def _add(model: keras.Sequential, layer: keras.layers.Layer) -> None:
                 UserWarning,
                 stacklevel=keras_internals.levels_to_caller(),
             )
-    except BaseException:
-        before.restore()
-        raise
 
 
 def layer_layer_normalization(

@@ -19,18 +19,6 @@ PACKAGES = ("numpy", "keras", "tensorflow", "jax", "torch")
 RETICULATE = (1, 41)
 SELF_CHECK_LIMIT = 1e-5  # of the largest value; float32 against float64, rows at offset 1e4
 
-# Prints `key<TAB>value` lines. Discovering a configuration starts no Python in R.
-R_PROBE = r"""
-say <- function(key, value) cat(key, "\t", as.character(value), "\n", sep = "")
-say("R", getRversion())
-for (package in c("reticulate", "layernorm", "keras3"))
-  if (nzchar(system.file(package = package))) say(package, utils::packageVersion(package))
-if (nzchar(system.file(package = "reticulate"))) {
-  config <- tryCatch(reticulate::py_discover_config(), error = function(error) NULL)
-  say("python", if (is.list(config)) config$python else "")
-}
-"""
-
 RPY2_PROBE = "import rpy2.rinterface as r; r.initr(); print(r.baseenv['R.version.string'][0])"
 
 
@@ -140,44 +128,80 @@ def self_check() -> float:
     return float(np.abs(y - expected).max() / np.abs(expected).max())
 
 
-def r_findings() -> Iterator[Finding]:
-    """R, reticulate, the R package, and which Python reticulate would take."""
+def ask_r() -> dict[str, str] | Finding:
+    """What r/probe.R finds, by name; or what keeps R from running it."""
     rscript = shutil.which("Rscript")
     if not rscript:
-        yield Finding(
+        return Finding(
             "R", "not found; needed only for use from R (Debian, Ubuntu: apt-get install r-base)"
         )
-        return
     try:
         probe = subprocess.run(
-            [rscript, "-e", R_PROBE],
+            [rscript, str(Path(__file__).parent / "r" / "probe.R")],
             capture_output=True,
             text=True,
             timeout=60,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        yield Finding("R", rscript, f"R does not run: {error}", f"{rscript} --version")
-        return
+        return Finding("R", rscript, f"R does not run: {error}", f"{rscript} --version")
     found = dict(line.split("\t", 1) for line in probe.stdout.splitlines() if "\t" in line)
     if "R" not in found:
-        yield Finding("R", rscript, f"R fails: {probe.stderr.strip()}", f"{rscript} --version")
+        return Finding("R", rscript, f"R fails: {probe.stderr.strip()}", f"{rscript} --version")
+    found["R"] += f", {rscript}"
+    return found
+
+
+def r_findings() -> Iterator[Finding]:
+    """R, reticulate, the R package, and which Python reticulate would take."""
+    found = ask_r()
+    if isinstance(found, Finding):
+        yield found
         return
-    yield Finding("R", f"{found['R']}, {rscript}")
+    yield Finding("R", found["R"])
     yield reticulate_finding(found.get("reticulate"))
     yield layernorm_finding(found.get("layernorm"))
     if "keras3" in found:
         yield Finding("keras3 (R)", found["keras3"])
     yield rpy2_finding()
-    if "python" in found:
-        python = found["python"].strip() or "none chosen: it would make an environment of its own"
-        same = Path(python).absolute() == Path(sys.executable).absolute()
-        yield Finding(
-            "reticulate's Python",
-            python + (" (this one)" if same else ""),
-            "" if same else f"from R, reticulate would take another Python than {sys.executable}",
-            "" if same else f"export RETICULATE_PYTHON={sys.executable}",
+    if "reticulate" in found:
+        yield reticulates_python(found)
+
+
+def reticulates_python(found: dict[str, str]) -> Finding:
+    """Which Python reticulate starts, and what is wrong unless it is this one, as it was set."""
+    label, python = "reticulate's Python", found.get("python", "")
+    settings = [name for name in ("RETICULATE_PYTHON", "RETICULATE_PYTHON_ENV") if name in found]
+    setting = settings[0] if settings else ""
+    named = found[setting] if setting else ""
+    value = python or "none"
+    if "failure" in found:
+        problem = f"reticulate cannot start {python or 'Python'}: {found['failure']}"
+    elif not python:
+        value = "none chosen: it would create an environment of its own"
+        problem = f"from R, reticulate would not take {sys.executable}, but create an environment"
+    elif setting and named != "managed" and found["why"] != setting:
+        problem = (
+            f"reticulate cannot use {setting}: {named!r} is not the path of a Python that runs; "
+            f"it takes {python}"
         )
+    elif _is_this(python):
+        return Finding(label, f"{python} (this one)")
+    else:
+        problem = f"from R, reticulate would take another Python than {sys.executable}"
+    remedy = f"export RETICULATE_PYTHON={sys.executable}"
+    if "failure" in found and _is_this(python):
+        library = "libpython{}.{}".format(*sys.version_info)
+        remedy = f"apt-get install {library}    (or choose a Python that has a shared library)"
+    elif setting and named != os.environ.get(setting):
+        where = f"    (in .Renviron or .Rprofile, which now set {setting})"
+        remedy = remedy.removeprefix("export ") + where
+    return Finding(label, value, problem, remedy)
+
+
+def _is_this(python: str) -> bool:
+    path, this = Path(python).absolute(), Path(sys.executable).absolute()
+    return path.parent == this.parent and path.resolve() == this.resolve()
 
 
 def reticulate_finding(version: str | None) -> Finding:

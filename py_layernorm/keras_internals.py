@@ -24,17 +24,6 @@ def levels_to_caller() -> int:
     return level + 1
 
 
-def has_mask(x: Any) -> bool:
-    """Whether Keras has attached a mask to a tensor. It has no public way to ask.
-
-    `hasattr` costs more than a microsecond on a tensor that has none.
-    """
-    try:
-        return "_keras_mask" in x.__dict__
-    except AttributeError:
-        return getattr(x, "_keras_mask", None) is not None
-
-
 def is_sparse_or_ragged(x: KerasTensor) -> bool:
     """Whether a symbolic tensor stands for sparse or ragged ones; Keras 3.5 has no `ragged`."""
     return bool(getattr(x, "sparse", False) or getattr(x, "ragged", False))
@@ -142,21 +131,6 @@ def new_name(kind: str, taken: Container[str]) -> str | None:
 # ---- TensorFlow ---------------------------------------------------------------------------------
 
 
-@functools.cache
-def eager_tensor_class() -> type | None:
-    """The class of eager tensors, or None.
-
-    The class of a tensor that is made for the purpose would do, but making one initialises
-    TensorFlow, and while a function is traced it is of another class.
-    """
-    try:
-        import tensorflow as tf
-
-        return tf.__internal__.EagerTensor
-    except (ImportError, AttributeError):
-        return None
-
-
 def is_ordinary_variable(variable: Any) -> bool:
     """Whether it is one variable of TensorFlow, not one of a distribution strategy's."""
     try:
@@ -229,11 +203,8 @@ def tensorflow_is_initialised() -> bool:
         return True
 
 
-EagerOp = Callable[[Any, list[Any]], Any]
-
-
 @functools.cache
-def eager_op_maker() -> Callable[..., EagerOp] | None:
+def eager_op_maker() -> Callable[..., Callable[[Any], Any]] | None:
     """A function that makes `eager_op` below, tried out once; None where it does not work.
 
     TensorFlow runs an eager op by a call in C, which each op's Python wrapper prepares. For a
@@ -246,50 +217,64 @@ def eager_op_maker() -> Callable[..., EagerOp] | None:
         from tensorflow.python.eager import context, core
 
         run, no_tape = pywrap_tfe.TFE_Py_FastPathExecute, pywrap_tfe.TFE_Py_TapeSetIsEmpty
-        shape_of = tf.__internal__.EagerTensor._shape_tuple
+        eager_tensor = tf.__internal__.EagerTensor
+        rank_of = eager_tensor._rank
         errors = (core._FallbackException, core._NotOkStatusException)
-
-        def make(
-            name: str, attributes: tuple[Any, ...], dtype: Any, begin: int, end: int, lengths: Any,
-            types: list[int],
-        ) -> EagerOp:  # fmt: skip
-            def eager_op(x: Any, weights: list[Any]) -> Any:
-                """The op's first output for `x` and the values of variables.
-
-                None where there is more to do: while tracing, where Keras keeps the values of
-                variables elsewhere (`stateless_call`), for masks, for input of another dtype or
-                shape, and where the op fails.
-                """
-                now = context._context
-                if (
-                    not now._thread_local_data.is_eager
-                    or getattr(global_state.GLOBAL_STATE_TRACKER, "stateless_scope", None)
-                    is not None
-                    or x.dtype is not dtype
-                    or (weights and shape_of(x)[begin:end] != lengths)
-                    or "_keras_mask" in x.__dict__
-                ):
-                    return None
-                try:
-                    if weights and no_tape():  # a tape has to see which variables are read
-                        handles = [weight.handle for weight in weights]
-                        weights = run(now, "_ReadVariablesOp", None, handles, "dtypes", types)
-                    return run(now, name, None, x, weights, *attributes)[0]
-                except errors:
-                    return None
-
-            return eager_op
-
-        return make if _works(make) else None
     except (ImportError, AttributeError):
         return None
 
+    def make(
+        op: str, dtype: Any, weights: list[Any], attributes: dict[int, tuple[Any, ...] | None]
+    ) -> Callable[[Any], Any]:
+        """How to call an op that takes a tensor of `dtype` and the values of `weights`.
 
-def _works(make: Callable[..., EagerOp]) -> bool:
+        `attributes` holds the op's for each rank of the input, names and values in turn.
+        """
+        types = [tf.as_dtype(weight.dtype).as_datatype_enum for weight in weights]
+
+        def eager_op(x: Any) -> Any:
+            """The op's first output for an eager tensor.
+
+            None where there is more to do: while tracing, where Keras keeps the values of
+            variables elsewhere (`stateless_call`), for masks, for input of another dtype or rank,
+            and where the op fails.
+            """
+            now = context._context
+            if (
+                type(x) is not eager_tensor
+                or x.dtype is not dtype
+                or not now._thread_local_data.is_eager
+                # Its __dict__, because asking for a missing attribute takes microseconds.
+                or global_state.GLOBAL_STATE_TRACKER.__dict__.get("stateless_scope") is not None
+                or "_keras_mask" in x.__dict__
+            ):
+                return None
+            known = attributes.get(rank_of(x))
+            if known is None:
+                return None
+            values = [weight._value for weight in weights]
+            try:
+                if weights and no_tape():  # a tape has to see which variables are read
+                    handles = [value.handle for value in values]
+                    values = run(now, "_ReadVariablesOp", None, handles, "dtypes", types)
+                return run(now, op, None, x, values, *known)[0]
+            except errors:
+                return None
+
+        return eager_op
+
+    return make if _works(make) else None
+
+
+def _works(make: Callable[..., Callable[[Any], Any]]) -> bool:
     """Whether an op of TensorFlow's own, called that way, gives what it should."""
     import tensorflow as tf
+    from keras import Variable
 
-    join = make("Concat", (), tf.int32, 0, 0, (), [1, 1])
     with tf.init_scope():
-        joined = join(tf.constant(0), [tf.Variable([2.0]), tf.Variable([3.0])])
+        weights = [Variable([2.0]), Variable([3.0])]
+        try:
+            joined = make("Concat", tf.int32, weights, {0: ()})(tf.constant(0))
+        except AttributeError:  # in one of the private objects
+            return False
         return joined is not None and float(joined) == 2.0  # the first element of [2, 3]

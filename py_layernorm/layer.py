@@ -146,7 +146,7 @@ class LayerNormalization(keras.layers.LayerNormalization):
         super().__setattr__(name, value)
         if name != "_called":  # which Keras sets at every call
             self.__dict__.pop("_axes_by_rank", None)
-            self.__dict__.pop("_short_ways", None)
+            self.__dict__.pop("_short_way", None)
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         axes = self.axes(input_shape)
@@ -184,12 +184,11 @@ class LayerNormalization(keras.layers.LayerNormalization):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         # A subclass with a `call` of its own takes what it likes, and so does a patched one.
         if args and type(self).call is OWN_CALL:
-            if (
-                len(args) == 1
-                and not kwargs
-                and keras.layers.LayerNormalization.__call__ is KERAS_CALL
-            ):
-                y = engines.eager(self, args[0])
+            if len(args) == 1 and not kwargs and KERAS_LAYER.__call__ is KERAS_CALL:
+                short = self.__dict__.get("_short_way")
+                if short is None or not engines.is_chosen(short[0]):
+                    short = self.__dict__["_short_way"] = engines.short_way(self)
+                y = short[1](args[0])
                 if y is not None:
                     return y
             if not self._accelerated:
@@ -254,4 +253,5 @@ class LayerNormalization(keras.layers.LayerNormalization):
 
 # What the short way of eager calls must not pass by: a user or a tool may have replaced either.
 OWN_CALL = LayerNormalization.call
-KERAS_CALL = keras.layers.LayerNormalization.__call__
+KERAS_LAYER = keras.layers.LayerNormalization
+KERAS_CALL = KERAS_LAYER.__call__

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Finds the Python to make .venv from. Prints two lines: its path, and what it lacks of
 # "venv" (the module) and "libpython" (the shared library, which reticulate loads).
-# Fails when there is no Python 3.10 or newer.
+# Fails when there is no Python from 3.10 to 3.13: TensorFlow has no newer one yet.
 set -euo pipefail
 
 # Runs in any Python, however old. Looks for libpython where reticulate does.
 what_it_lacks='
 import os, sys, sysconfig
-if sys.version_info < (3, 10):
+if not (3, 10) <= sys.version_info[:2] <= (3, 13):
     sys.exit(1)
 lacks = []
 try:
@@ -25,7 +25,11 @@ print(sys.executable)
 print(" ".join(lacks))
 '
 
-candidates=(python3 python3.13 python3.12 python3.11 python3.10 /usr/bin/python3)
+case ${VERSIONS-} in
+  oldest) candidates=(python3.10 python3.11 python3.12 python3) ;;
+  newest) candidates=(python3.13 python3.12 python3.11 python3) ;;
+  *) candidates=(python3 python3.13 python3.12 python3.11 python3.10 /usr/bin/python3) ;;
+esac
 [ -z "${PYTHON:-}" ] || candidates=("$PYTHON")
 
 fallback=

@@ -3,7 +3,7 @@
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 log="$root/.setup.log"
-venv="$root/.venv"
+venv="$root/.venv${VERSIONS:+-$VERSIONS}"
 r_lib="$root/.r-lib"
 : "${wanted:=test}" # "test"; "lint": for the linters too; "check": for R CMD check, too
 
@@ -43,7 +43,7 @@ disk_is_full() { [ "$(df -kP "$root" | awk 'NR == 2 { print $4 }')" -lt 51200 ];
 
 # explain WHAT COMMAND: stops with the end of what the last logged command said.
 explain() {
-  local output remedy="Mend what it says, then run the same command again."
+  local output remedy="Fix what it says, then run the same command again."
   output=$(tail -n "+$log_start" "$log")
   if disk_is_full || grep -qiE 'no space left|disk quota' <<<"$output"; then
     remedy="The disk is full. Make room (about 4 GB here: $root), then run the same command again."
@@ -75,8 +75,8 @@ write_stamp() {
   mv -f "$1.new" "$1"
 }
 
-# The .venv is made anew when one of these changes: where it is, its Python's and R's version,
-# and the choice of PYTHON, which holds until another one is made.
+# The .venv is created again when one of these changes: where it is, its Python's and R's version,
+# and PYTHON, a choice that is kept until it is made again.
 venv_key() {
   local python chosen
   chosen=${PYTHON:-$(sed -n 's/.*, chosen \(.*\), in .*/\1/p' "$venv/.stamp-venv" 2>/dev/null || true)}
@@ -87,16 +87,17 @@ venv_key() {
 
 # Python packages are installed again when one of these changes.
 python_key() {
-  echo "$1: $(checksum_of pyproject.toml CMakeLists.txt py_layernorm/native scripts/setup_python.sh scripts/find_python.sh)"
+  echo "$1: $(checksum_of pyproject.toml constraints CMakeLists.txt py_layernorm/native \
+    scripts/setup_python.sh scripts/find_python.sh)"
 }
 
-# R packages from elsewhere are looked at again when one of these changes.
+# Other R packages are checked again when one of these changes.
 r_key() {
   echo "$1: $(checksum_of r_package/DESCRIPTION scripts/setup_r.sh \
     scripts/newer_r_package.sh scripts/missing_r_packages.R) R $(r_version | cut -d . -f 1,2)"
 }
 
-# layernorm itself is installed again when a file of it changes.
+# layernorm itself is installed again when one of its files changes.
 layernorm_key() { echo "$(checksum_of r_package) R $(r_version | cut -d . -f 1,2)"; }
 
 venv_is_fresh() { [ -f "$venv/.stamp-packages" ] && stamp_is "$venv/.stamp-venv" "$(venv_key)"; }

@@ -25,7 +25,8 @@ if has_apt && ! command -v g++ >/dev/null && ! command -v c++ >/dev/null; then p
 look_at_python() {
   local found python version lacks lack
   found=$("$root/scripts/find_python.sh") ||
-    stop "${PYTHON:-there} is no Python 3.10 or newer that runs." \
+    stop "${PYTHON:-there} is no Python from 3.10 to 3.13 that runs." \
+      "TensorFlow has no release for newer ones yet." \
       "Install one (on Debian and Ubuntu: apt-get install python3 python3-venv), $again" \
       "PYTHON=/path/to/python3 names one that is not on the PATH."
   python=$(sed -n 1p <<<"$found")

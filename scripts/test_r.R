@@ -1,9 +1,11 @@
-# Runs the tests of the installed R package layernorm. Ends with status 1 when one failed, or
-# when none ran.
+# Runs the tests of the installed R package layernorm, or those whose file's name matches the
+# argument. Ends with status 1 when one failed, or when none ran.
 Sys.setenv(CI = "true") # a Python without the module is a failure, and no reason to skip tests
+filter <- commandArgs(trailingOnly = TRUE)
 
 results <- as.data.frame(testthat::test_dir(
   file.path("r_package", "tests", "testthat"),
+  filter = if (length(filter)) filter,
   package = "layernorm",
   load_package = "installed",
   reporter = "summary",

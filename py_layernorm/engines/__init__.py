@@ -7,6 +7,7 @@ a float dtype, `gamma` and `beta` None or tensors over `axes.spanned`, `axes` th
 
 import contextlib
 import os
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -107,10 +108,26 @@ def layer_norm(x: Any, *arguments: Any) -> Any:
     return portable.layer_norm(x, *arguments)
 
 
-def eager(layer: Any, x: Any) -> Any:
-    """`layer(x)` past Keras's bookkeeping; None where Keras has work to do."""
+ShortWay = tuple[Any, Callable[[Any], Any]]
+
+
+def short_way(layer: Any) -> ShortWay:
+    """The engine that serves, and a function that is `layer(x)` past Keras's bookkeeping.
+
+    The function returns None where Keras has work to do. It holds for as long as `is_chosen` says
+    so of the engine.
+    """
     engine = _engine or _choose()
-    return None if engine is portable else engine.eager(layer, x)
+    return engine, (engine is not portable and engine.short_way(layer)) or _nothing
+
+
+def is_chosen(engine: Any) -> bool:
+    """Whether no other engine has been set since `short_way` gave this one."""
+    return engine is _engine
+
+
+def _nothing(x: Any) -> None:
+    """A short way that always leaves the work to Keras."""
 
 
 def _choose() -> Any:

@@ -18,8 +18,6 @@ from py_layernorm import keras_internals
 from py_layernorm.axes import Axes
 from py_layernorm.engines import kernel, portable, threads
 
-EAGER: Any = keras_internals.eager_tensor_class()
-
 
 @functools.cache
 def load() -> Any:
@@ -110,38 +108,16 @@ def layer_norm(x: Any, gamma: Any, beta: Any, axes: Axes, epsilon: float, dtype:
     return y if inside and same else tf.cast(y, dtype)
 
 
-def eager(layer: Any, x: Any) -> Any:
-    """`layer(x)` for a built layer and an eager tensor or a NumPy array; None where Keras has work.
+def short_way(layer: Any) -> Callable[[Any], Any] | None:
+    """A function that is `layer(x)` for a built layer and an eager tensor or a NumPy array.
 
-    That is: masks, activity regularizers, conversions, inputs of another dtype or shape than the
-    op takes, and errors, which Keras's own way words better.
-    """
-    kind: Any = type(x)
-    if kind is not EAGER:
-        if kind is not np.ndarray or x.dtype.name != layer.compute_dtype:
-            return None
-        x = tf.convert_to_tensor(x)
-        if type(x) is not EAGER:  # a function is being traced
-            return None
-    ways = layer.__dict__.get("_short_ways")
-    if ways is None:
-        ways = layer.__dict__["_short_ways"] = {}
-    rank = x.ndim
-    if rank not in ways:
-        ways[rank] = _short_way(layer, x.shape)
-    way = ways[rank]
-    if way is None:
-        return None
-    weights = [w._value for w in (layer.gamma, layer.beta) if w is not None]
-    return way(x, weights)
-
-
-def _short_way(layer: Any, shape: Any) -> Callable[[Any, list[Any]], Any] | None:
-    """How to call the op for `layer` and inputs of this rank, or None if only Keras's way will do.
-
-    Kept on the layer, which forgets it when one of its attributes is set.
+    It returns None where Keras has work to do: masks, conversions, inputs of another dtype or
+    shape than the op takes, and errors, which Keras's own way words better. There is none for a
+    layer that needs Keras's way for every input.
     """
     make = keras_internals.eager_op_maker()
+    weights = [w for w in (layer.gamma, layer.beta) if w is not None] if layer.built else []
+    wide = tf.float64 if layer.compute_dtype == "float64" else tf.float32
     if (
         make is None
         or not layer.built
@@ -149,32 +125,40 @@ def _short_way(layer: Any, shape: Any) -> Callable[[Any, list[Any]], Any] | None
         or layer.activity_regularizer is not None
         or layer.input_spec is not None
         or keras_internals.is_rematerialised(layer)
+        or not all(
+            keras_internals.is_ordinary_variable(w.value) and w.dtype == wide for w in weights
+        )
     ):
         return None
+    _follow_threads()
+    attributes: dict[int, tuple[Any, ...] | None] = {}
+    op = make("PyLayernorm", tf.as_dtype(layer.compute_dtype), weights, attributes)
+
+    def short(x: Any) -> Any:
+        y = op(x)
+        if y is None:
+            if type(x) is np.ndarray and x.dtype.name == layer.compute_dtype:
+                x = tf.convert_to_tensor(x)
+            rank = len(x.shape)
+            if rank not in attributes:
+                attributes[rank] = _attributes_for(layer, x.shape, bool(weights))
+            y = op(x)
+        return y
+
+    return short
+
+
+def _attributes_for(layer: Any, shape: Any, weighted: bool) -> tuple[Any, ...] | None:
+    """The op's attributes for inputs of one rank, or None if it cannot take them as they are."""
     try:
         axes = layer.axes(shape)
     except ValueError:
         return None
-    weights = [w for w in (layer.gamma, layer.beta) if w is not None]
-    wide = tf.float64 if layer.compute_dtype == "float64" else tf.float32
-    if not axes.contiguous or (weights and not axes.aligned):
+    if not axes.contiguous or (weighted and not axes.aligned):
         return None
-    for weight in weights:
-        variable: Any = keras_internals.unwrapped(weight)
-        if not keras_internals.is_ordinary_variable(variable) or variable.dtype != wide:
-            return None
-    _follow_threads()
     scale, center = layer.gamma is not None, layer.beta is not None
     attributes = _attributes(scale, center, axes.begin, axes.end, layer.epsilon)
-    return make(
-        "PyLayernorm",
-        tuple(itertools.chain(*attributes.items())),
-        tf.as_dtype(layer.compute_dtype),
-        axes.begin,
-        axes.end,
-        tuple(weights[0].shape) if weights else None,
-        [wide.as_datatype_enum] * len(weights),
-    )
+    return tuple(itertools.chain(*attributes.items()))
 
 
 @functools.lru_cache

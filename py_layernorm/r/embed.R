@@ -1,5 +1,6 @@
-# What embed.py runs in the R that it starts: a list of functions. Objects cross between the languages
-# through `post` in embed.py: reticulate passes them on by reference, and converts plain values.
+# What embed.py runs in the R that it starts: a list of functions. Objects cross between the
+# languages through `post` in embed.py: reticulate passes them by reference and converts plain
+# values.
 local(
   {
     # The version of a package, "" if it is not installed.
@@ -12,7 +13,7 @@ local(
     bind <- function(program) {
       tryCatch(
         {
-          if (!reticulate::py_available()) mend_libpython(program)
+          if (!reticulate::py_available()) fix_libpython(program)
           module <- function(convert) reticulate::import("py_layernorm.r.embed", convert = convert)
           the$post <- module(TRUE)$post
           the$as_is <- module(FALSE)$post
@@ -25,7 +26,7 @@ local(
 
     # reticulate takes the file that holds Python's functions for a library. When that is the
     # program itself, it can only load it by its full path, or when it is called "python".
-    mend_libpython <- function(program) {
+    fix_libpython <- function(program) {
       name <- "main_process_python_info"
       found <- utils::getFromNamespace(name, "reticulate")()
       if (identical(found$libpython, program)) {
@@ -38,22 +39,22 @@ local(
     take_as_is <- function() the$as_is$take()
     give <- function(value) the$post$give(value)
 
-    # Gives what `.f(...)` comes to: its value, or how it failed; and its warnings.
+    # Gives what `.f(...)` comes to: its value, or how it failed. Python warns at once, so that a
+    # warning that it makes an error ends `.f` here, which then undoes what it has done.
     call <- function(.f, ...) {
-      warnings <- list()
-      outcome <- withCallingHandlers(
-        tryCatch(
+      outcome <- tryCatch(
+        withCallingHandlers(
           list(value = .f(...)),
-          interrupt = function(e) list(interrupt = TRUE),
-          python.builtin.BaseException = function(e) list(exception = e),
-          error = function(e) list(error = conditionMessage(e), r_class = as.list(class(e)))
+          warning = function(w) {
+            the$post$warn(conditionMessage(w))
+            invokeRestart("muffleWarning")
+          }
         ),
-        warning = function(w) {
-          warnings[[length(warnings) + 1]] <<- conditionMessage(w)
-          invokeRestart("muffleWarning")
-        }
+        interrupt = function(e) list(interrupt = TRUE),
+        python.builtin.BaseException = function(e) list(exception = e),
+        error = function(e) list(error = conditionMessage(e), r_class = as.list(class(e)))
       )
-      give(c(outcome, list(warnings = warnings)))
+      give(outcome)
     }
 
     # The functions that the R package exports, and how each is called.

@@ -52,6 +52,13 @@ class Post:
         value, self.held = self.held, None
         return value
 
+    def warn(self, text: str) -> None:
+        """Raise a warning of R's as one of the line that called R."""
+        level, frame = 1, sys._getframe()
+        while frame.f_back and frame.f_code is not _Session.call.__code__:
+            level, frame = level + 1, frame.f_back
+        warnings.warn(text, UserWarning, stacklevel=level + 2)
+
 
 post = Post()  # embed.R imports it
 
@@ -155,8 +162,6 @@ class _Session:
             **{name: self.argument(value) for name, value in kwargs.items()},
         )
         outcome = post.take()
-        for text in outcome["warnings"]:
-            warnings.warn(text, UserWarning, stacklevel=3)
         if "interrupt" in outcome:
             raise KeyboardInterrupt
         if "exception" in outcome:

@@ -1,29 +1,30 @@
-#' Make a model's layer normalisations fast, in place, and undo it
+#' Speed up the layer normalisations of a model, in place, and undo it
 #'
-#' `accelerate()` makes every Keras layer normalisation in `model` one of this package's;
-#' `restore()` makes them Keras's own again. The layers stay the same objects, with the same
-#' weights, names and place in the graph, and the optimizer keeps its state; layers within nested
-#' models and within composite layers are reached too. What Keras had compiled for training and
-#' prediction is made anew at its next use.
+#' `accelerate()` turns every Keras layer normalisation in `model` into one of this package's;
+#' `restore()` turns them back. The layers remain the same objects, with the same weights, names and
+#' place in the graph, and the optimizer keeps its state. Layers inside nested models and composite
+#' layers are included. Keras rebuilds its compiled training and prediction functions at their next
+#' use.
 #'
-#' A saved model that was restored loads where the Python module is not installed. Way in for a
-#' saved model of Keras's own: `accelerate()` what `load_model()` returns.
+#' To speed up a saved Keras model, call `accelerate()` on what `load_model()` returns. A model that
+#' is restored before it is saved loads where the Python module is not installed.
 #'
-#' XLA cannot run the native op. Keras compiles for XLA if told to, and by default where it sees a
-#' GPU or is older: `model$compile(jit_compile = FALSE)` has the fused engine in any case.
+#' XLA cannot run the native op. Keras compiles for XLA when told to, and some versions do so by
+#' default, as do all that see a GPU; `model$compile(jit_compile = FALSE)` always uses the fused
+#' engine.
 #'
 #' @param model A Keras model, built or not.
 #'
-#' @return A list that prints as a short report: `changed`, the paths of the
-#'   layers that changed; `left`, named by path, why others were left (`rms_scaling`, `param_axis`,
-#'   a subclass with code of its own, or an `axis` that mixes signs, for which Keras orders `gamma`
-#'   wrongly); and `note`, what else there is to say, or `""`.
+#' @return A list that prints as a short report: `changed`, the paths of the layers that changed;
+#'   `left`, the reason why each other layer was left, named by its path (`rms_scaling`,
+#'   `param_axis`, a subclass with code of its own, or an `axis` that mixes signs, for which Keras
+#'   orders `gamma` wrongly); and `note`, a remark, or `""`.
 #'
 #' @section Errors:
 #' An R value is an error of class `layernorm_argument_error`, raised before Python starts; a Python
-#' object that is no Keras model is a `TypeError`. After any failure the model is as it was.
+#' object that is not a Keras model is a `TypeError`. If anything fails, the model stays as it was.
 #'
-#' @references `accelerate()` and `restore()` of the Python module `py_layernorm`, which do the
+#' @references `accelerate()` and `restore()` in the Python module `py_layernorm`, which do the
 #'   work.
 #' @seealso [layer_layer_normalization()], [use_engine()]
 #' @export
@@ -41,10 +42,7 @@ restore <- function(model) change_layers(model, "restore")
 
 change_layers <- function(model, name) {
   if (!is_python(model)) {
-    abort_argument(
-      "model", "a Keras model", model,
-      "Pass what `keras$Sequential()` or `keras$models$load_model()` returns."
-    )
+    abort_argument("model", "a Keras model", model, advise_model(model))
   }
   report <- call_python(name, list(model = model))
   structure(

@@ -1,7 +1,7 @@
-#' Make an R array of a tensor
+#' Convert a tensor to an R array
 #'
-#' @param x A tensor with values, a NumPy array or a Keras variable, of any dtype; or an R array,
-#'   which is returned as it is.
+#' @param x A tensor with values, a NumPy array or a Keras variable, of any dtype; or an R vector or
+#'   array of numbers or logicals, which is returned unchanged.
 #'
 #' @return An array of the same shape; a plain vector of length 1 for a tensor of rank 0. Its type
 #'   depends on the dtype of `x`:
@@ -15,24 +15,23 @@
 #'   | complex64, complex128 | complex |
 #'
 #' @section Errors:
-#' Anything else is an error of class `layernorm_argument_error`; so is a symbolic tensor, which has
-#' no values.
+#' Anything else is an error of class `layernorm_argument_error`, including a symbolic tensor, which
+#' has no values.
 #'
-#' @references The conversion of NumPy arrays by [reticulate::py_to_r()], extended to dtypes that R
-#'   does not have.
+#' @references [reticulate::py_to_r()], which converts NumPy arrays; this function also handles
+#'   dtypes that R does not have.
 #' @export
 #' @examplesIf layernorm:::has_py_layernorm()
 #' keras <- reticulate::import("keras")
 #' as_r_array(keras$ops$ones(c(2L, 3L), dtype = "bfloat16"))
 as_r_array <- function(x) {
-  if (is.atomic(x) && !is.null(x)) {
+  if (is_real_array(x) || is_plain_number(x)) {
     return(x)
   }
   check_alive(list(x = x))
   if (!has_values(x)) {
     abort_argument(
-      "x", "a tensor with values, a NumPy array or a Keras variable", x,
-      "A symbolic tensor has no values: `predict()` of a model gives them."
+      "x", "a tensor with values, a NumPy array or a Keras variable", x, advise_tensor(x)
     )
   }
   if (reticulate::py_len(x$shape) == 0) {
@@ -42,12 +41,16 @@ as_r_array <- function(x) {
   reticulate::py_to_r(to_numpy(x))
 }
 
+is_plain_number <- function(x) {
+  !is.object(x) && (is.numeric(x) || is.logical(x) || is.complex(x))
+}
+
 has_values <- function(x) {
   is_python(x) && reticulate::py_has_attr(x, "shape") && reticulate::py_has_attr(x, "dtype") &&
     !reticulate::py_to_r(keras()$utils$is_keras_tensor(x))
 }
 
-#' A NumPy array of a dtype that R has
+#' Convert a tensor to a NumPy array of a dtype that R has
 #' @noRd
 to_numpy <- function(x) {
   array <- keras()$ops$convert_to_numpy(x)

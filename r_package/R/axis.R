@@ -1,10 +1,10 @@
-# Axes, and other whole numbers: R writes 1 for what Python takes as an int only.
+# Axes and other whole numbers: R users write 1 where Python accepts only an int.
 
-#' Axes for Python: whole, and counted from 0
+#' Axes for Python: integers, counted from 0
 #'
-#' @param value What the user passed: one whole number stays one; a longer vector, a list or a
-#'   Python tuple becomes several.
-#' @param axis_base 0 or 1: what the user counts from. NULL: 0, unless keras3 makes that doubtful.
+#' @param value What the user passed. One whole number stays one number; a longer vector, a list or
+#'   a Python tuple becomes several.
+#' @param axis_base 0 or 1, what the user counts from. NULL means 0, unless keras3 is loaded.
 #' @noRd
 to_python_axis <- function(value, axis_base, arg = "axis") {
   check_axis_base(axis_base)
@@ -22,7 +22,7 @@ to_python_axis <- function(value, axis_base, arg = "axis") {
   }
   if (anyDuplicated(axes)) {
     abort_argument(
-      arg, "axes of which none is named twice", as.double(axes), "Write each axis once."
+      arg, "axes that are all different", as.double(axes), "Write each axis once."
     )
   }
   axes <- count_from_zero(axes, axis_base, arg)
@@ -35,7 +35,7 @@ to_python_axis <- function(value, axis_base, arg = "axis") {
   }
 }
 
-#' Whole numbers as integers, without names; NULL if `x` holds anything else, or nothing
+#' Whole numbers as integers, without names; NULL if `x` is empty or holds anything else
 #' @noRd
 as_whole <- function(x) {
   if (is.list(x) && !is.object(x)) {
@@ -62,7 +62,7 @@ count_from_zero <- function(axes, axis_base, arg) {
     if (any(axes == 0)) {
       abort_argument(
         arg, "1 or greater, or negative, when axis_base = 1", as.double(axes),
-        sprintf("The first axis is `%s = 1` then, the last one `%s = -1`.", arg, arg)
+        sprintf("The first axis is `%s = 1`, the last one `%s = -1`.", arg, arg)
       )
     }
     axes[axes > 0] <- axes[axes > 0] - 1L
@@ -73,18 +73,18 @@ count_from_zero <- function(axes, axis_base, arg) {
 abort_ambiguous <- function(axes, arg) {
   code <- deparse(as.double(axes))
   abort_argument(
-    arg, "negative, or said to count from 0 or from 1, because the package keras3 is loaded",
+    arg, "negative, or given with `axis_base`, because the package keras3 is loaded",
     as.double(axes),
     paste0(
-      "This package counts axes from 0, keras3 from 1. Write one of\n",
+      "This package counts axes from 0, keras3 counts them from 1. Write one of\n",
       "  ", arg, " = ", code, ", axis_base = 0  # as in Python: 0 is the first axis\n",
       "  ", arg, " = ", code, ", axis_base = 1  # as in keras3: 1 is the first axis\n",
-      "or `options(layernorm.axis_base = 0)` once."
+      "or set `options(layernorm.axis_base = 0)` once."
     )
   )
 }
 
-#' Check what `...` holds, and make integers of whole numbers where Keras wants them
+#' Check what `...` holds, and convert whole numbers to integers where Keras requires them
 #' @noRd
 check_dots <- function(dots, axis_base) {
   if (length(dots) == 0) {
@@ -95,7 +95,7 @@ check_dots <- function(dots, axis_base) {
     unnamed <- if (is.null(given)) 1 else which(!nzchar(given))[1]
     abort_argument(
       "...", "named arguments", dots[[unnamed]],
-      "Write the name of the argument that it is meant for, such as `dtype = \"float32\"`."
+      "Name the argument, as in `dtype = \"float32\"`."
     )
   }
   for (arg in intersect(given, c("input_shape", "batch_shape", "batch_input_shape"))) {
@@ -121,7 +121,7 @@ to_python_int <- function(value, arg) {
   whole
 }
 
-#' A list of integers, and of NULL where a length is not known
+#' A list of integers, with NULL for each unknown length
 #' @noRd
 to_python_shape <- function(value, arg) {
   if (is.null(value) || is_python(value)) {
@@ -133,7 +133,7 @@ to_python_shape <- function(value, arg) {
   known <- unlist(whole[!unknown])
   if (length(known) < sum(!unknown) || any(known < 0)) {
     abort_argument(
-      arg, "whole numbers, with NA for a length that is not known", value,
+      arg, "whole numbers, with NA for an unknown length", value,
       sprintf("Write `%s = c(NA, 4)`.", arg)
     )
   }

@@ -1,11 +1,11 @@
-# Every check of an argument, once. All of them run before Python starts.
+# The checks of arguments. They all run before Python starts.
 
-#' Stop because of an argument
+#' Report a wrong argument
 #'
 #' @param arg Its name.
-#' @param expected What was expected, as the end of "`arg` must be ...".
-#' @param value What came.
-#' @param advice What to do, a sentence.
+#' @param expected What was expected, to complete "`arg` must be ...".
+#' @param value What was received.
+#' @param advice A sentence that says what to do.
 #' @noRd
 abort_argument <- function(arg, expected, value, advice) {
   message <- paste0(
@@ -16,7 +16,7 @@ abort_argument <- function(arg, expected, value, advice) {
   stop(errorCondition(message, class = "layernorm_argument_error", call = NULL, arg = arg))
 }
 
-#' A value in a few words: code if it is short, its class and size otherwise
+#' Describe a value: its code if that is short, otherwise its class and size
 #' @noRd
 describe <- function(value) {
   size <- if (is.null(dim(value))) {
@@ -26,16 +26,21 @@ describe <- function(value) {
   }
   if (is_python(value)) {
     sprintf("<a Python object of class %s>", class(value)[1])
-  } else if (is.factor(value)) {
-    sprintf("<a factor %s>", size)
   } else if (is.object(value) || is.function(value) || is.environment(value)) {
-    sprintf("<a %s>", class(value)[1])
+    sized <- is.factor(value) || !is.null(dim(value))
+    sprintf("<a %s%s>", class(value)[1], if (sized) paste0(" ", size) else "")
   } else if (!is.null(dim(value))) {
     sprintf("<a %s %s %s>", typeof(value), class(value)[1], size)
+  } else if (holds_python(value)) {
+    sprintf("<a list %s with Python objects>", size)
   } else {
     text <- paste(deparse(value, width.cutoff = 500), collapse = " ")
     if (nchar(text) <= 60) text else sprintf("<a %s %s>", typeof(value), size)
   }
+}
+
+holds_python <- function(x) {
+  is.list(x) && !is.object(x) && any(vapply(x, is_python, logical(1)))
 }
 
 is_python <- function(x) inherits(x, "python.builtin.object")
@@ -53,8 +58,8 @@ check_alive <- function(args) {
       abort_argument(
         arg, "a live Python object", value,
         paste(
-          "It comes from another R session: `readRDS()` and `load()` cannot bring Python objects",
-          "back. Make it anew, or save the model with its own `save()`."
+          "It comes from another R session: `readRDS()` and `load()` cannot restore Python objects.",
+          "Create it again, or save the model with its own `save()`."
         )
       )
     }
@@ -75,7 +80,7 @@ check_epsilon <- function(value) {
   if (!is_number(value) || value < 0) {
     abort_argument(
       "epsilon", "one finite number, zero or greater, or NULL", value,
-      "Write `epsilon = 0.001`; NULL means the square of Keras's own `epsilon()`."
+      "Write `epsilon = 0.001`; NULL means the square of Keras's `epsilon()`."
     )
   }
   as.double(value)
@@ -85,7 +90,7 @@ check_name <- function(value) {
   if (!is.null(value) && !is_string(value)) {
     abort_argument(
       "name", "one string, or NULL", value,
-      "Write `name = \"norm\"`; NULL lets Keras make up a name."
+      "Write `name = \"norm\"`; NULL lets Keras choose a name."
     )
   }
   value
@@ -103,8 +108,8 @@ check_constraint <- function(value, arg) check_registered(value, arg, example = 
 #' Check an initializer, regularizer or constraint
 #'
 #' @param example A name that Keras knows.
-#' @param optional Whether NULL will do.
-#' @param further The name of the argument that Keras passes to a function after the first.
+#' @param optional Whether NULL is allowed.
+#' @param further The name of the argument that Keras passes after the first.
 #' @noRd
 check_registered <- function(value, arg, example, optional = TRUE, further = NULL) {
   if (is_python(value) || (optional && is.null(value))) {
@@ -133,7 +138,7 @@ check_function <- function(value, arg, further) {
     wanted <- if (is.null(further)) "x" else paste("shape,", further)
     abort_argument(
       arg, sprintf("a function of (%s)", wanted), value,
-      sprintf("It is a function of (%s) now.", paste(has, collapse = ", "))
+      sprintf("This is a function of (%s).", paste(has, collapse = ", "))
     )
   }
 }
@@ -142,7 +147,11 @@ check_layer <- function(value) {
   if (!is_python(value)) {
     abort_argument(
       "layer", "a Keras layer", value,
-      "Pass what `layer_layer_normalization()` or `keras$layers$Dense(3L)` returns."
+      if (is.function(value)) {
+        "This is a function: pass what it returns, such as `keras$layers$Dense(3L)`."
+      } else {
+        "Pass what `layer_layer_normalization()` or `keras$layers$Dense(3L)` returns."
+      }
     )
   }
   value
@@ -157,16 +166,16 @@ check_weights <- function(value, arg) {
   if (!is.numeric(value) || is.object(value)) {
     abort_argument(
       arg, "a numeric vector or array, a tensor, or NULL", value,
-      sprintf("Write `%s = c(1, 2)` for rows of length 2.", arg)
+      advise_kind(value, arg) %or% sprintf("Write `%s = c(1, 2)` for rows of length 2.", arg)
     )
   }
   array(as.double(value), dim = if (is.null(dim(value))) length(value) else dim(value))
 }
 
-#' Check what a layer is to be composed with, as far as R can tell
+#' Check the object that a layer is composed with, as far as R can tell
 #'
-#' Python objects are left to Python. Integers and logicals that hold NA become doubles, because
-#' only doubles can say so in Python.
+#' Python checks Python objects. Integers and logicals with NA become doubles, the only type that
+#' can hold NA in Python.
 #' @noRd
 check_object <- function(value, arg = "object") {
   if (is_python(value) || (is.null(value) && arg == "object")) {
@@ -179,7 +188,7 @@ check_object <- function(value, arg = "object") {
         if (arg == "object") "a Sequential model, " else "",
         "a tensor, or an array or matrix of real numbers"
       ),
-      value, advise_object(value, arg)
+      value, advise_values(value, arg)
     )
   }
   if (!is.double(value) && anyNA(value)) {
@@ -188,20 +197,7 @@ check_object <- function(value, arg = "object") {
   value
 }
 
-is_real_array <- function(x) is.array(x) && (is.numeric(x) || is.logical(x))
-
-advise_object <- function(value, arg) {
-  if (is.data.frame(value) || isS4(value)) {
-    "Pass `as.matrix()` of it, with columns of numbers only."
-  } else if (is.complex(value)) {
-    "Pass `Re()` and `Im()` of it, or `Mod()`, as a real matrix."
-  } else if (arg == "object" && is_number(value)) {
-    sprintf("For the axis, write `axis = %s`: `object` comes first.", format(value))
-  } else if (is.numeric(value) || is.logical(value)) {
-    "Pass one row as `matrix(x, nrow = 1)`, or one column as `matrix(x)`."
-  } else if (is.list(value)) {
-    "Pass one tensor at a time, or join them with Keras's `Concatenate` layer."
-  } else {
-    "Pass what `keras$Sequential()` or `keras$Input()` returns, or a matrix."
-  }
+# An integer64 looks like a double, but its bits mean something else.
+is_real_array <- function(x) {
+  is.array(x) && (is.numeric(x) || is.logical(x)) && !inherits(x, "integer64")
 }

@@ -1,79 +1,82 @@
 #' Layer normalisation layer
 #'
-#' Makes a layer that centres and scales every row by its own mean and variance, and composes it
+#' Creates a layer that centres and scales each row by its own mean and variance, and composes it
 #' with `object`:
 #'
 #' ```
 #' y = (x - mean) / sqrt(var + epsilon) * gamma + beta
 #' ```
 #'
-#' `mean` and `var` run over `axis`; `var` is the mean of the squared deviations, so it divides by
-#' n, unlike [stats::var()]. `x` and `y` have the same shape, of any rank from 1 on. `gamma` and
-#' `beta` are trained, and have the lengths of `x` along `axis`, in increasing order of the axes.
+#' `mean` and `var` are taken over `axis`; `var` is the mean of the squared deviations, so it
+#' divides by n, unlike [stats::var()]. `x` and `y` have the same shape, of rank 1 or more. `gamma`
+#' and `beta` are trained; they have the lengths of `x` along `axis`, in increasing order of the
+#' axes.
 #'
 #' @section Axes count from 0:
-#' as in Python and in R's keras: in a batch of rows, `axis = 1` is the features. R's keras3 counts
-#' them from 1. Negative axes, counted from the end, mean the same everywhere. So when the
-#' namespace of keras3 is loaded, a non-negative axis is an error that names both meanings, until
+#' As in Python and in R's keras, axes count from 0: in a batch of rows, `axis = 1` is the features.
+#' R's keras3 counts them from 1. Negative axes, counted from the end, mean the same everywhere. So
+#' when keras3 is loaded, a non-negative axis is an error that names both meanings, unless
 #' `axis_base` or the option `layernorm.axis_base` says which one is meant.
 #'
-#' keras3 exports a function of the same name; the package attached last masks the other's, which
-#' then is called as `keras3::layer_layer_normalization()`.
+#' keras3 exports a function of the same name. The package attached last masks the other one, which
+#' can be called as `keras3::layer_layer_normalization()`.
 #'
 #' @section Functions of your own:
-#' An R function as initializer, regularizer or constraint works in training, but Keras saves a
-#' `.keras` file with it that nobody can load. So the layer warns when it is made: a model that
-#' holds it can be saved as weights only, by `model$save_weights()`. Keras's own, by name or as
-#' objects, are saved and come back, in R and in Python.
+#' An R function works in training as an initializer, regularizer or constraint, but the `.keras`
+#' file that Keras saves with it cannot be loaded. The layer therefore warns when it is created:
+#' save the weights only, with `model$save_weights()`. Keras's own, by name or as objects, are saved
+#' and loaded, in R and in Python.
 #'
 #' @section Computation:
 #' Statistics are computed in at least float32 (in float64 for float64), whatever the layer's dtype
-#' policy. The output has the layer's compute dtype, to which integers and logicals are converted
-#' first. Complex numbers are an error. Rows are independent: an `NA` in one changes no other.
+#' policy. The output has the layer's compute dtype; integers and logicals are converted to it
+#' first. Complex numbers are an error. Rows are independent: an `NA` in one row does not affect the
+#' others.
 #'
 #' @inheritParams compose_layer
 #' @param axis The axes to normalise over: a whole number such as `-1`, several as `c(1, 2)` or
 #'   `list(1, 2)`, in any order, or a Python tuple.
 #' @param epsilon A finite number, zero or greater, added to the variance. `NULL` means the square
-#'   of Keras's own `epsilon()`.
+#'   of Keras's `epsilon()`.
 #' @param center `TRUE` to add `beta`.
-#' @param scale `TRUE` to multiply by `gamma`. Superfluous when the next layer is linear.
+#' @param scale `TRUE` to multiply by `gamma`. Unnecessary when the next layer is linear.
 #' @param beta_initializer,gamma_initializer Initial values: a Keras initializer, the name of one,
 #'   or a function of `(shape, dtype)`.
 #' @param beta_regularizer,gamma_regularizer A penalty on the weights: a Keras regularizer, the name
-#'   of one, a function of the weights, or `NULL`.
-#' @param beta_constraint,gamma_constraint What the weights are projected to after each step: a
-#'   Keras constraint, the name of one, a function of the weights, or `NULL`.
+#'   of one, a function of the weights, or `NULL` for none.
+#' @param beta_constraint,gamma_constraint A projection of the weights after each training step: a
+#'   Keras constraint, the name of one, a function of the weights, or `NULL` for none.
 #' @param trainable `TRUE` to train the weights.
-#' @param name The layer's name, one string, unique in a model. `NULL` lets Keras make one up.
+#' @param name The layer's name, one string, unique within a model. `NULL` lets Keras choose one.
 #' @param ... More arguments of the layer, by name: `param_axis`, the axes that `gamma` and `beta`
-#'   span (`NULL`, the default, means `axis`); those of every Keras layer, such as `dtype` or
+#'   span (`NULL`, the default, means `axis`), and those of every Keras layer, such as `dtype` or
 #'   `input_shape`.
 #' @param axis_base What `axis` and `param_axis` count from: 0, or 1 as in keras3. `NULL` means 0,
-#'   or an error if keras3 is loaded and an axis is not negative.
+#'   but is an error if keras3 is loaded and an axis is not negative.
 #'
 #' @return
-#' What is returned depends on `object`, which is evaluated before the layer is made, so that a
-#' pipe names its layers in order:
+#' The value depends on `object`, which is evaluated before the layer is created, so that a pipe
+#' names its layers in order:
 #'
 #' * missing or `NULL`: the layer.
-#' * a Sequential model: the model itself, one layer longer, invisibly. If the layer cannot be
-#'   built there, the model is as it was before the call.
-#' * a tensor or an array: the output tensor, of the same shape. [as_r_array()] makes an R array of
-#'   it.
+#' * a Sequential model: the same model, with the layer appended, invisibly. If the layer cannot be
+#'   built there, the model stays as it was.
+#' * a tensor or an array: the output tensor, of the same shape. [as_r_array()] converts it to an R
+#'   array.
 #'
 #' @section Errors and warnings:
-#' A wrong argument is an error of class `layernorm_argument_error`, raised before Python starts,
-#' that says what was expected and what came. What only the shape of the input tells, such as an
-#' axis out of range, is a `ValueError` from Python; an `object` that cannot be composed, such as a
-#' functional model, is a `TypeError`. Without the Python module there is an error of class
-#' `layernorm_python_error` that says how to install it. Adding to a compiled model warns that it
-#' must be compiled again; an R function that no file can bring back is a warning, see above.
+#' A wrong argument is an error of class `layernorm_argument_error`, raised before Python starts; it
+#' says what was expected and what was received. An error that only the input's shape can show, such
+#' as an axis out of range, is a `ValueError` from Python; an `object` that cannot be composed, such
+#' as a functional model, is a `TypeError`. If the Python module is missing, an error of class
+#' `layernorm_python_error` says how to install it. Adding to a compiled model warns that it must be
+#' compiled again; an R function that cannot be saved is a warning, see above. If a warning ends the
+#' call, as it does with `options(warn = 2)`, the model stays as it was.
 #'
 #' @references Ba, Kiros, Hinton (2016). Layer Normalization. <https://arxiv.org/abs/1607.06450>
-#' @seealso [layer_norm()], the function without weights of its own; [layernorm_sitrep()], if Python
-#'   is not found; `vignette("layernorm")`, and `vignette("keras", package = "layernorm")` for those
-#'   who know keras or keras3.
+#' @seealso [layer_norm()], the same computation as a function without weights of its own;
+#'   [layernorm_sitrep()], if Python is not found; `vignette("layernorm")`, a tutorial; and
+#'   `vignette("keras", package = "layernorm")`, for users of keras and keras3.
 #' @export
 #' @examplesIf layernorm:::has_py_layernorm()
 #' keras <- reticulate::import("keras")
@@ -83,7 +86,7 @@
 #'   compose_layer(keras$layers$Dense(3L))
 #' dim(model$predict(as.matrix(iris[1:4]), verbose = 0L))
 #'
-#' # Without an object, the layer; it takes arrays, too.
+#' # Without an object, the layer is returned; it accepts arrays, too.
 #' layer <- layer_layer_normalization()
 #' layer(as.matrix(iris[1:2, 1:4])) |> as_r_array()
 layer_layer_normalization <- function(object,

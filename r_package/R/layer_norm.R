@@ -1,28 +1,28 @@
 #' Normalise an array or a tensor
 #'
-#' The function under [layer_layer_normalization()], without state:
+#' The function that [layer_layer_normalization()] is built on; it has no state:
 #'
 #' ```
 #' y = (x - mean) / sqrt(var + epsilon) * gamma + beta
 #' ```
 #'
-#' `mean` and `var` run over `axis`; `var` is the mean of the squared deviations, so it divides by
-#' n, unlike [stats::var()].
+#' `mean` and `var` are taken over `axis`; `var` is the mean of the squared deviations, so it
+#' divides by n, unlike [stats::var()].
 #'
 #' @inheritParams layer_layer_normalization
 #' @param x An array or matrix of real numbers, or a tensor, symbolic or not, of rank 1 or more.
-#' @param gamma,beta `NULL`, or the factors and the offsets: a numeric vector or array, or a tensor,
-#'   with the lengths of `x` along `param_axis`, in increasing order of the axes.
+#' @param gamma,beta The scale and the offset: `NULL`, a numeric vector or array, or a tensor, with
+#'   the lengths of `x` along `param_axis`, in increasing order of the axes.
 #' @param param_axis The axes that `gamma` and `beta` span, given like `axis`. `NULL` means `axis`.
 #'
-#' @return For an array in R an array of the same `dim` and `dimnames`; for a tensor a tensor of the
-#'   same shape and dtype. Doubles are computed in float64. Integers and logicals are computed in
-#'   Keras's default float, float32; those that hold `NA` are doubles first. A row that holds `NA`
-#'   becomes `NA` and changes no other.
+#' @return For an R array, an array with the same `dim` and `dimnames`; for a tensor, a tensor of
+#'   the same shape and dtype. Doubles are computed in float64. Integers and logicals are computed
+#'   in Keras's default float, float32; with an `NA` among them they are first converted to doubles.
+#'   A row with an `NA` becomes `NA` and does not affect other rows.
 #'
 #' @section Errors:
 #' A wrong argument is an error of class `layernorm_argument_error`, raised before Python starts. An
-#' axis out of range and weights of another shape are a `ValueError` from Python.
+#' axis out of range, or weights of the wrong shape, is a `ValueError` from Python.
 #'
 #' @references Ba, Kiros, Hinton (2016). Layer Normalization. <https://arxiv.org/abs/1607.06450>
 #' @seealso [layer_layer_normalization()]

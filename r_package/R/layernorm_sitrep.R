@@ -1,21 +1,21 @@
 #' What layernorm finds on this machine
 #'
-#' The first thing to run when something does not work. Prints the versions of R and its packages,
-#' which Python runs or would be started and why, whether the module `py_layernorm` is there, how
-#' axes are counted, and then the report of that module, the same as from
-#' `python -m py_layernorm` in a shell. Each problem comes with the command that mends it.
+#' The first thing to run when something does not work. It prints the versions of R and its
+#' packages, the Python that runs or would be started and why, whether that Python has the module
+#' `py_layernorm`, how axes are counted, and then the module's own report, the same as
+#' `python -m py_layernorm` prints in a shell. Each problem comes with the command that fixes it.
 #'
-#' Two traps with the choice of Python are explained when they apply:
+#' Two common traps in choosing a Python are explained when they apply:
 #'
-#' * The environment variable `RETICULATE_PYTHON` beats [reticulate::use_python()].
-#' * [reticulate::use_python()] changes nothing once Python has started, and any call into Python
+#' * The environment variable `RETICULATE_PYTHON` takes precedence over [reticulate::use_python()].
+#' * [reticulate::use_python()] has no effect once Python has started, and any call into Python
 #'   starts it.
 #'
-#' Starts no Python in this session (it asks in a process of its own) and downloads nothing.
+#' It does not start Python in this session, and it downloads nothing.
 #'
-#' @return Invisibly a list: `lines`, the text printed; `problems`, a character vector of commands
-#'   that mend what is wrong, named by what is wrong, empty if all is well; `python`, the path of
-#'   the Python found or `NULL`; `started`, whether it runs in this session.
+#' @return Invisibly, a list: `lines`, the text printed; `problems`, a character vector of the
+#'   commands that fix what is wrong, each named by the problem, empty if all is well; `python`, the
+#'   path of the Python found, or `NULL`; `started`, whether it runs in this session.
 #' @section Errors:
 #' None: what is wrong is part of the report.
 #'
@@ -26,27 +26,26 @@
 #' layernorm_sitrep()
 layernorm_sitrep <- function() {
   plan <- planned_python()
+  plan$ignored <- ignored_setting(plan)
   has_module <- has_py_layernorm(plan)
   findings <- c(
     r_findings(),
-    python_findings(plan, has_module),
+    list(setting_finding(plan), python_finding(plan)),
+    if (!is.null(plan$path)) list(module_finding(plan, has_module)),
     axis_findings()
   )
   report <- if (has_module) doctor_report(plan)
-  problems <- unlist(lapply(findings, function(f) f$problem))
-  if (has_module && is.null(report)) {
-    problems <- c(problems, doctor_problem(plan))
-  }
-  lines <- c(render_findings(findings), "", render_problems(problems), "", report)
+  problems <- c(unlist(lapply(findings, function(f) f$problem)), report$problem)
+  lines <- c(render_findings(findings), "", render_problems(problems), "", report$lines)
   writeLines(lines)
   invisible(
     list(lines = lines, problems = problems, python = plan$path, started = plan$started)
   )
 }
 
-finding <- function(label, value, problem = NULL, mend = NULL, note = NULL) {
-  if (!is.null(problem)) names(mend) <- problem
-  list(label = label, value = value, problem = mend, note = note)
+finding <- function(label, value, problem = NULL, fix = NULL, note = NULL) {
+  if (!is.null(problem)) names(fix) <- problem
+  list(label = label, value = value, problem = fix, note = note)
 }
 
 r_findings <- function(reticulate = utils::packageVersion("reticulate")) {
@@ -57,68 +56,114 @@ r_findings <- function(reticulate = utils::packageVersion("reticulate")) {
     finding(
       "reticulate", as.character(reticulate),
       problem = if (old) "reticulate is older than 1.41",
-      mend = if (old) "install.packages(\"reticulate\")"
+      fix = if (old) "install.packages(\"reticulate\")"
     )
   )
 }
 
-python_findings <- function(plan, has_module) {
-  list(
-    setting_finding(),
-    if (plan$started) {
-      finding(
-        "Python", paste0(plan$path, " (", plan$version, "), started"),
-        note = paste(
-          "use_python() changes nothing now that Python has started: restart R, and call it",
-          "before anything that uses Python."
-        )
+setting_finding <- function(plan) {
+  ignored <- plan$ignored
+  value <- Sys.getenv("RETICULATE_PYTHON", unset = NA)
+  finding(
+    ignored$name %or% "RETICULATE_PYTHON",
+    ignored$value %or% if (is.na(value)) "not set" else value,
+    problem = if (!is.null(ignored)) {
+      sprintf(
+        "reticulate cannot use %s: \"%s\" %s; it %s", ignored$name, ignored$value, ignored$reason,
+        what_instead(plan)
       )
-    } else if (plan$managed) {
-      managed_finding()
-    } else if (is.null(plan$path)) {
-      finding(
-        "Python", paste0("none that reticulate can use: ", plan$problem),
-        problem = "there is no Python that reticulate could start",
-        mend = "Sys.setenv(RETICULATE_PYTHON = \"/path/to/python\")"
-      )
-    } else {
-      why <- if (!is.null(plan$why)) paste0(", by ", plan$why)
-      finding("Python", paste0(plan$path, " (", plan$version, "), not started", why))
     },
-    if (!is.null(plan$path)) {
-      finding(
-        "py_layernorm", if (has_module) "found" else "not found",
-        problem = if (!has_module) paste("the module py_layernorm is not installed for", plan$path),
-        mend = if (!has_module) install_command(plan$path)
+    fix = if (!is.null(ignored)) {
+      paste0(
+        set_python(suggested_python(named = ignored$value)),
+        if (plan$started) ", after restarting R, before anything uses Python"
+      )
+    },
+    note = if (!is.na(value)) {
+      paste(
+        "RETICULATE_PYTHON takes precedence over use_python() and use_virtualenv(). To choose",
+        "another Python, Sys.unsetenv(\"RETICULATE_PYTHON\") before Python starts; it may be set",
+        "in .Renviron or .Rprofile, too."
       )
     }
   )
 }
 
-setting_finding <- function() {
-  value <- Sys.getenv("RETICULATE_PYTHON", unset = NA)
-  if (is.na(value)) {
-    return(finding("RETICULATE_PYTHON", "not set"))
+what_instead <- function(plan) {
+  if (plan$started) {
+    paste("has started", plan$path)
+  } else if (plan$managed) {
+    "would create an environment of its own"
+  } else if (is.null(plan$path)) {
+    "finds no Python"
+  } else {
+    paste("would start", plan$path)
   }
-  missing <- value != "managed" && !file.exists(value)
-  finding(
-    "RETICULATE_PYTHON", value,
-    problem = if (missing) "RETICULATE_PYTHON names a file that does not exist",
-    mend = if (missing) "Sys.unsetenv(\"RETICULATE_PYTHON\")",
-    note = paste(
-      "RETICULATE_PYTHON beats use_python() and use_virtualenv(). To choose another Python,",
-      "Sys.unsetenv(\"RETICULATE_PYTHON\") before Python starts; look for it in .Renviron, too."
+}
+
+python_finding <- function(plan) {
+  if (plan$started) {
+    finding(
+      "Python", paste0(plan$path, " (", plan$version, "), started"),
+      note = paste(
+        "use_python() has no effect now that Python has started: restart R, and call it before",
+        "anything that uses Python."
+      )
     )
+  } else if (plan$managed) {
+    problem_finding(
+      plan, "none chosen: reticulate creates an environment of its own when Python starts",
+      paste0(
+        "no Python is chosen: reticulate would download ", requirement,
+        ", which works only if a package index has it"
+      )
+    )
+  } else if (is.null(plan$path)) {
+    problem_finding(
+      plan, paste0("reticulate finds none: ", plan$problem),
+      "there is no Python that reticulate could start"
+    )
+  } else {
+    problem_finding(
+      plan,
+      paste0(
+        plan$path, " (", plan$version, "), not started",
+        if (!is.null(plan$why)) paste0(", chosen by ", plan$why)
+      ),
+      problem_with_start(plan)
+    )
+  }
+}
+
+#' A finding about Python; an ignored setting is reported as the only problem
+#' @noRd
+problem_finding <- function(plan, value, problem) {
+  if (!is.null(plan$ignored)) problem <- NULL
+  finding(
+    "Python", value,
+    problem = problem,
+    fix = if (!is.null(problem)) set_python(suggested_python(except = plan$path))
   )
 }
 
-managed_finding <- function() {
-  finding(
-    "Python", "none chosen: reticulate makes an environment of its own when Python starts",
-    note = paste(
-      "It downloads", requirement, "for that. For a Python that is there already,",
-      "Sys.setenv(RETICULATE_PYTHON = \"/path/to/python\") before Python starts."
+problem_with_start <- function(plan) {
+  failure <- start_failure(plan$path)
+  if (!is.null(failure)) {
+    sprintf("reticulate cannot start %s: %s", plan$path, failure)
+  } else if (plan$failed) {
+    paste(
+      "the Python chosen by use_python(), VIRTUAL_ENV or this folder does not work; reticulate",
+      "would start", plan$path
     )
+  }
+}
+
+module_finding <- function(plan, has_module) {
+  missing <- !has_module && is.null(plan$ignored)
+  finding(
+    "py_layernorm", if (has_module) "found" else "not found",
+    problem = if (missing) paste("the module py_layernorm is not installed for", plan$path),
+    fix = if (missing) install_command(plan$path)
   )
 }
 
@@ -136,7 +181,7 @@ axis_findings <- function() {
       },
       note = if (loaded && is.null(base)) {
         paste(
-          "Write negative axes, or options(layernorm.axis_base = 0) once, or 1 to count as",
+          "Write negative axes, or set options(layernorm.axis_base = 0) once, or 1 to count as",
           "keras3 does."
         )
       }
@@ -161,21 +206,30 @@ render_problems <- function(problems) {
   c(count, rbind(paste0("- ", names(problems)), paste0("    ", problems)))
 }
 
-#' The lines of the Python doctor's report, NULL if it has none
+#' The Python doctor's report
+#'
+#' @return A list: `lines`, and `problem`, a command named by the problem that it shows, or `NULL`.
 #' @noRd
 doctor_report <- function(plan) {
-  lines <- if (plan$started) {
+  command <- paste(plan$path, "-m py_layernorm --no-r")
+  run <- if (plan$started) {
     tryCatch(
-      strsplit(import_python("py_layernorm.doctor")$report(r = FALSE), "\n")[[1]],
-      error = function(e) NULL
+      {
+        doctor <- import_python("py_layernorm.doctor")
+        found <- doctor$findings(r = FALSE)
+        fatal <- any(vapply(found, function(f) f$fatal, logical(1)))
+        list(out = strsplit(doctor$render(found), "\n")[[1]], status = as.integer(fatal))
+      },
+      error = function(e) list(out = character(), status = 1L)
     )
   } else {
-    run_python(plan$path, c("-m", "py_layernorm", "--no-r"))$out
+    run_program(plan$path, c("-m", "py_layernorm", "--no-r"))
   }
-  if (length(lines) > 0) lines
-}
-
-doctor_problem <- function(plan) {
-  c("the module py_layernorm is there but its own report fails" =
-      paste(plan$path, "-m py_layernorm --no-r"))
+  problem <- if (length(run$out) == 0) {
+    "the module py_layernorm is installed, but its own report fails"
+  } else if (run$status != 0) {
+    "the module py_layernorm does not work in this Python; its report is below"
+  }
+  if (!is.null(problem)) names(command) <- problem
+  list(lines = run$out, problem = if (!is.null(problem)) command)
 }

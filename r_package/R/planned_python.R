@@ -1,12 +1,15 @@
-#' The Python that runs, or that reticulate would start, found out without starting it
+#' Find the Python that runs, or that reticulate would start, without starting it
 #'
-#' @return A list: `path`, `version` and `why` (strings, `NULL` if unknown), `started`, `managed`
-#'   (reticulate would make an environment of its own, and download for it), `problem` (what
-#'   reticulate says when it finds none).
+#' @return A list: `path`, `version` and `why` (strings, `NULL` if unknown); `started`; `managed`
+#'   (whether reticulate would create an environment of its own, and download packages for it);
+#'   `problem` (reticulate's message when it finds no Python); `failed` (whether it passed over a
+#'   Python because that one does not work).
 #' @noRd
 planned_python <- function() {
   plan <- list(started = reticulate::py_available(initialize = FALSE), managed = FALSE)
-  config <- tryCatch(discover(), error = function(e) e)
+  found <- discover()
+  config <- found$config
+  plan$failed <- found$failed
   if (inherits(config, "error")) {
     plan$problem <- sub("\n.*", "", conditionMessage(config))
   } else if (is.null(config)) {
@@ -19,20 +22,27 @@ planned_python <- function() {
   plan
 }
 
-#' reticulate's configuration; NULL for an environment that it has yet to make
+#' What reticulate finds
+#'
+#' @return A list: `config`, reticulate's configuration, or `NULL` for an environment that it has
+#'   yet to create, or an error; and `failed`, see `planned_python()`.
 #' @noRd
 discover <- function() {
   if (reticulate::py_available(initialize = FALSE)) {
-    return(reticulate::py_config())
+    return(list(config = reticulate::py_config(), failed = FALSE))
   }
-  utils::capture.output(
-    config <- suppressWarnings(reticulate::py_discover_config()),
+  # reticulate prints why a Python does not work, and then tries the next one. Our first call will
+  # import this module, and reticulate prefers a Python that has it.
+  said <- utils::capture.output(
+    config <- tryCatch(
+      suppressWarnings(reticulate::py_discover_config("py_layernorm")), error = identity
+    ),
     type = "message"
   )
-  # What reticulate returns for a Python that it cannot even ask, such as a shim of pyenv.
-  if (inherits(config, "try-error")) stop(attr(config, "condition"))
-  if (is.null(config) && !may_make_one()) stop("no Python was found")
-  config
+  # What reticulate returns for a Python that it cannot query, such as a pyenv shim.
+  if (inherits(config, "try-error")) config <- attr(config, "condition")
+  if (is.null(config) && !may_make_one()) config <- simpleError("no Python was found")
+  list(config = config, failed = any(grepl("^Error", said)))
 }
 
 may_make_one <- function() {
@@ -46,21 +56,41 @@ has_py_layernorm <- function(plan = planned_python()) {
   if (plan$started) {
     return(reticulate::py_module_available("py_layernorm"))
   }
-  !is.null(plan$path) && identical(run_python(plan$path, c("-c", has_module_script))$status, 0L)
+  !is.null(plan$path) && has_module(plan$path)
 }
 
-has_module_script <- paste(
-  "import importlib.util, sys",
-  "sys.exit(importlib.util.find_spec('py_layernorm') is None)",
-  sep = "; "
-)
+has_module <- function(python) {
+  code <- "import importlib.util; print(importlib.util.find_spec('py_layernorm') is not None)"
+  identical(run_program(python, c("-c", code))$out, "True")
+}
 
-#' Run a Python in a process of its own
+#' Try to start a Python in a separate R process: why that fails, or `NULL`
+#' @noRd
+start_failure <- function(python) {
+  code <- c(
+    sprintf(".libPaths(%s)", paste(deparse(.libPaths()), collapse = "")),
+    "ok <- tryCatch({ reticulate::py_run_string(''); TRUE }, error = conditionMessage)",
+    "cat('\\n', sub('\\n.*', '', ok), '\\n', sep = '')"
+  )
+  old <- Sys.getenv("RETICULATE_PYTHON", NA)
+  Sys.setenv(RETICULATE_PYTHON = python)
+  on.exit(
+    if (is.na(old)) Sys.unsetenv("RETICULATE_PYTHON") else Sys.setenv(RETICULATE_PYTHON = old)
+  )
+  rscript <- file.path(R.home("bin"), "Rscript")
+  run <- run_program(rscript, c("--vanilla", "-e", paste(code, collapse = "; ")))
+  said <- utils::tail(run$out, 1)
+  if (!identical(said, "TRUE")) {
+    if (length(said) > 0 && run$status == 0) said else run$error
+  }
+}
+
+#' Run a program in a separate process
 #'
 #' @return A list: `out` (the lines of its standard output), `error` (the last line of its standard
 #'   error), `status` (an integer, `NA` if it could not be run).
 #' @noRd
-run_python <- function(python, args) {
+run_program <- function(program, args) {
   errors <- tempfile()
   on.exit(unlink(errors))
   # R looks for libraries in the system's folders first, where another libpython may lie.
@@ -71,7 +101,7 @@ run_python <- function(python, args) {
   }
   out <- tryCatch(
     suppressWarnings(
-      system2(python, shQuote(args), stdout = TRUE, stderr = errors, timeout = 300)
+      system2(program, shQuote(args), stdout = TRUE, stderr = errors, timeout = 300)
     ),
     error = function(e) structure(character(), status = NA_integer_)
   )

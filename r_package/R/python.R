@@ -1,4 +1,4 @@
-# The way into Python: the module is imported on first use and kept.
+# Calls into Python. The module is imported on first use and kept.
 
 the <- new.env(parent = emptyenv())
 
@@ -12,27 +12,50 @@ requirement <- "py-layernorm[tensorflow]"
 #' @noRd
 call_python <- function(name, args) {
   check_alive(args)
-  # By their names: `do.call()` would put the values into the call, where R copies a matrix.
+  # By name: `do.call()` would put the values into the call, and R would copy a matrix.
   by_name <- Map(as.name, names(args))
   answer <- eval(as.call(c(bridge(), name, by_name)), args)
-  for (text in answer[[2]]) {
+  if (length(answer[[2]]) > 0) raise_warnings(answer[[2]], undo = answer[[3]])
+  answer[[1]]
+}
+
+#' Raise warnings, and undo the call if one of them ends it
+#'
+#' As it does with `options(warn = 2)`, in `tryCatch(warning = )` or by a handler that stops.
+#' @noRd
+raise_warnings <- function(texts, undo) {
+  on.exit(undo())
+  for (text in texts) {
     warning(text, call. = FALSE)
   }
-  answer[[1]]
+  on.exit()
 }
 
 bridge <- function() {
   if (is.null(the$bridge)) {
+    pass_settings()
     the$bridge <- import_python("py_layernorm.r.bridge")$call
   }
   the$bridge
 }
 
-#' Import a module, or stop with one error that says how to install it
+#' Pass our environment variables on to Python
+#'
+#' It reads the environment when it starts, so it does not see what `Sys.setenv()` does later.
+#' @noRd
+pass_settings <- function() {
+  settings <- Sys.getenv(paste0("PY_LAYERNORM_", c("ENGINE", "ISA", "THREADS")), NA, names = TRUE)
+  environ <- import_python("os")$environ
+  for (name in names(settings)[!is.na(settings)]) {
+    reticulate::py_set_item(environ, name, settings[[name]])
+  }
+}
+
+#' Import a module, or stop with an error that says how to install it
 #' @noRd
 import_python <- function(module) {
   tryCatch(
-    # With conversion: a layer made without it would give R callers unconverted results.
+    # With conversion: a layer created without it would return unconverted results to R.
     reticulate::import(module, convert = TRUE),
     error = function(e) abort_import(module, e)
   )
@@ -46,13 +69,13 @@ abort_import <- function(module, cause) {
       "The Python in use, ", python, ", cannot import ", module, ".\n",
       reason, "\n",
       "Install it there, in a shell:\n  ", install_command(python), "\n",
-      "then restart R. `layernorm_sitrep()` says more."
+      "and restart R. `layernorm_sitrep()` says more."
     )
   } else {
     paste0(
       "layernorm needs Python, and reticulate could not start it.\n",
       reason, "\n",
-      "`layernorm_sitrep()` says which Python reticulate takes, and how to choose another."
+      "`layernorm_sitrep()` says which Python reticulate would start, and how to choose another."
     )
   }
   stop(errorCondition(message, class = "layernorm_python_error", call = NULL))

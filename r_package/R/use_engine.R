@@ -1,18 +1,18 @@
-#' Choose what computes
+#' Choose the engine
 #'
-#' @param name One of `"auto"` (the default of the session: the fastest that fits), `"fused"` (the
-#'   native operation for CPUs) and `"portable"` (Keras's own operations).
+#' @param name One of `"auto"` (the default: the fastest engine that can serve), `"fused"` (the
+#'   native operation for CPUs) and `"portable"` (standard Keras operations).
 #' @param code Missing, or code to run with that engine.
 #'
-#' @return Without `code`, the name of the engine chosen before, invisibly; the choice holds until
-#'   the next. With `code`, its value; the engine chosen before is chosen again afterwards, also if
-#'   `code` fails.
+#' @return Without `code`, the name of the previous engine, invisibly; the choice holds until the
+#'   next one. With `code`, its value; the previous engine is restored afterwards, even if `code`
+#'   fails.
 #'
 #' @section Errors:
 #' Any other `name` is an error of class `layernorm_argument_error`, raised before Python starts. An
-#' engine that this machine does not have is an error from Python that says why.
+#' engine that cannot run on this machine is an error from Python that says why.
 #'
-#' @references `use_engine()` of the Python module `py_layernorm`, which does the work.
+#' @references `use_engine()` in the Python module `py_layernorm`, which does the work.
 #' @export
 #' @examplesIf layernorm:::has_py_layernorm()
 #' use_engine("portable", layer_norm(matrix(c(1, 2, 30, 50), 2, byrow = TRUE)))
@@ -30,6 +30,6 @@ use_engine <- function(name, code) {
   if (missing(code)) {
     return(invisible(setting$previous))
   }
-  on.exit(setting$`__exit__`(NULL, NULL, NULL))
+  on.exit(call_python("use_engine", list(name = setting$previous)))
   code
 }

@@ -1,16 +1,16 @@
 .onLoad <- function(libname, pkgname) {
   if (nzchar(Sys.getenv("_R_CHECK_PACKAGE_NAME_"))) keep_to_cran_rules()
-  # Only notes the requirement. With Python running it could download, so then it is left out.
+  # This only records the requirement. With Python running it could download, so it is skipped.
   if (!reticulate::py_available(initialize = FALSE)) {
     reticulate::py_require(requirement)
   }
 }
 
-#' In `R CMD check` nothing is downloaded, and no file is left in the home folder
+#' Download nothing in `R CMD check`, and leave no files in the home folder
 #'
-#' A newer reticulate otherwise makes an environment of its own even there; Keras writes its
-#' settings to the home folder when it is imported, and matplotlib, which reticulate sets up where
-#' it is installed, a list of fonts.
+#' Otherwise a newer reticulate would create an environment even there; Keras writes its settings
+#' to the home folder when it is imported, and so does matplotlib, which reticulate sets up where it
+#' is installed, with a list of fonts.
 #' @noRd
 keep_to_cran_rules <- function() {
   Sys.setenv(RETICULATE_USE_MANAGED_VENV = "no")

@@ -15,12 +15,6 @@ on_tensorflow = pytest.mark.skipif(
 )
 
 
-def test_masks_are_attached_as_an_attribute():
-    x = keras.ops.ones((2, 3, 4))
-    assert not keras_internals.has_mask(x)
-    assert keras_internals.has_mask(keras.layers.Masking()(x))
-
-
 def test_symbolic_tensors_say_what_they_stand_for():
     assert not keras_internals.is_sparse_or_ragged(keras.KerasTensor((2, 3)))
     assert keras_internals.is_sparse_or_ragged(keras.KerasTensor((2, 3), sparse=True))
@@ -43,13 +37,6 @@ def test_a_warning_names_the_line_outside_this_package():
     with pytest.warns(UserWarning, match="gamma_initializer") as caught:
         py_layernorm.LayerNormalization(gamma_initializer=lambda shape, dtype: np.ones(shape))
     assert caught[0].filename == __file__
-
-
-@on_tensorflow
-def test_eager_tensors_have_one_class():
-    import tensorflow as tf
-
-    assert type(tf.constant(1.0)) is keras_internals.eager_tensor_class()
 
 
 @on_tensorflow

@@ -161,7 +161,7 @@ def test_a_truncated_file_is_an_error_and_changes_nothing(tmp_path):
 def test_exported_models_need_nothing_of_ours(tmp_path):
     model = keras.Sequential([keras.Input((4,))])
     py_layernorm.layer_layer_normalization(model)
-    model.export(tmp_path / "exported", verbose=False)
+    model.export(tmp_path / "exported")
     code = (
         "import sys, numpy, tensorflow as tf; m = tf.saved_model.load(sys.argv[1]);"
         "assert 'py_layernorm' not in sys.modules;"

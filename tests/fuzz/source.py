@@ -3,6 +3,7 @@
 import numpy as np
 
 DTYPES = ("float32", "float64", "bfloat16", "float16", "int32", "bool", "complex64", "uint8")
+NOT_COMPLEX = tuple(name for name in DTYPES if name != "complex64")
 
 
 class Source:
@@ -40,6 +41,8 @@ class Source:
         import tensorflow as tf
 
         text = self.provider.ConsumeUnicodeNoSurrogates
+        # Keras 3.5 has no complex dtypes.
+        symbolic = NOT_COMPLEX if keras.__version__.startswith("3.5.") else DTYPES
         makers = (
             lambda: None,
             self.flag,
@@ -53,7 +56,7 @@ class Source:
             lambda: np.float32(self.provider.ConsumeFloat()),
             self.array,
             lambda: tf.constant(self.array()),
-            lambda: keras.KerasTensor(self.shape(), dtype=self.one_of(DTYPES)),
+            lambda: keras.KerasTensor(self.shape(), dtype=self.one_of(symbolic)),
             lambda: keras.KerasTensor([None, *self.shape(3)]),
             lambda: keras.Sequential([keras.Input(self.shape(3))]),
             lambda: keras.layers.Dense(2),

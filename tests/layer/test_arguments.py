@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from keras_versions import KNOWS_COMPLEX
 
 import py_layernorm
 
@@ -147,17 +148,17 @@ def test_an_unknown_length_is_fine_without_weights():
     assert LAYER(axis=1, center=False, scale=False)(x).shape == (None, None, 4)
 
 
-@pytest.mark.parametrize(
-    "x",
-    [
-        np.ones((2, 3), dtype="complex64"),
-        np.array([["a", "b"]]),
-        np.array([[None, 1]], dtype=object),
-        keras.KerasTensor((2, 3), dtype="complex64"),
-        keras.KerasTensor((2, 3), dtype="string"),
-    ],
-    ids=["complex", "string", "object", "symbolic complex", "symbolic string"],
-)
+NOT_REAL = {
+    "complex": np.ones((2, 3), dtype="complex64"),
+    "string": np.array([["a", "b"]]),
+    "object": np.array([[None, 1]], dtype=object),
+    "symbolic string": keras.KerasTensor((2, 3), dtype="string"),
+}
+if KNOWS_COMPLEX:
+    NOT_REAL["symbolic complex"] = keras.KerasTensor((2, 3), dtype="complex64")
+
+
+@pytest.mark.parametrize("x", NOT_REAL.values(), ids=NOT_REAL)
 @pytest.mark.parametrize(
     "call",
     [
@@ -169,7 +170,10 @@ def test_an_unknown_length_is_fine_without_weights():
     ids=["layer", "bare layer", "function", "helper"],
 )
 def test_input_must_hold_real_numbers(call, x):
-    with pytest.raises((TypeError, ValueError), match=r"must hold real numbers|Failed to convert"):
+    message = r"must hold real numbers|Failed to convert"
+    if not KNOWS_COMPLEX:
+        message += "|Invalid dtype: complex64"  # Keras's own, before ours is asked
+    with pytest.raises((TypeError, ValueError), match=message):
         call(x)
 
 

@@ -159,7 +159,7 @@ PYTHON = [
     ("Ctrl-C half way leaves some layers changed", "accelerate.py",
      "except BaseException:", "except Exception:",
      "tests/layer/test_faults.py::test_a_change_that_fails_at_any_step"),
-    ("what lists and the tracker held is not put back", "atomic.py",
+    ("what lists and the tracker held is not put back", "rollback.py",
      "_refill(container, content)", "pass",
      "tests/layer/test_faults.py::test_an_add_that_fails_at_any_step"),
     ("R's handler of Ctrl-C stays", "r/embed.py",

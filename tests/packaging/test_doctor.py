@@ -2,9 +2,11 @@
 
 import importlib.metadata
 import os
+import re
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import pytest
@@ -68,6 +70,90 @@ def test_another_python_for_reticulate(monkeypatch):
     assert found["reticulate's Python"].remedy == f"export RETICULATE_PYTHON={sys.executable}"
 
 
+def program(path, script):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(path.stat().st_mode | stat.S_IEXEC)
+
+
+@pytest.fixture
+def no_choice(monkeypatch, tmp_path):
+    """A user who has chosen no Python, in a folder without one."""
+    for name in ("RETICULATE_PYTHON", "RETICULATE_PYTHON_ENV", "RETICULATE_PYTHON_FALLBACK"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("VIRTUAL_ENV", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("WORKON_HOME", str(tmp_path))
+    monkeypatch.setenv("RETICULATE_USE_MANAGED_VENV", "no")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "env/lib").mkdir(parents=True)
+    (tmp_path / "lib").mkdir()
+    program(tmp_path / "env/bin/python", f'exec {sys.executable} "$@"')
+    (tmp_path / "env/pyvenv.cfg").touch()
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/text").touch()
+    program(tmp_path / "bin/talks", "echo hello")
+    hidden = f"""case $1 in *config.py) {sys.executable} "$1" | grep -v '^LIB\\|^Base' ;;"""
+    program(tmp_path / "bin/static", f'{hidden}\n*) exec {sys.executable} "$@" ;; esac')
+
+
+TAKES = (
+    "reticulate cannot use RETICULATE_PYTHON: .* is not the path of a Python that runs; it takes"
+)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "problem"),
+    [
+        ("PYTHON", "env", TAKES),
+        ("PYTHON", "bin", TAKES),
+        ("PYTHON", "bin/text", TAKES),
+        ("PYTHON", "bin/talks", TAKES),
+        ("PYTHON", "none", r"reticulate cannot start Python: .* \(none\) does not exist"),
+        ("PYTHON", "", "reticulate cannot start Python: .* does not exist"),
+        ("PYTHON", "managed", "would not take .*, but create an environment"),
+        (
+            "PYTHON",
+            "bin/static",
+            "reticulate cannot start .*/bin/static: .*shared library not found",
+        ),
+        ("PYTHON", "env/bin/python", "would take another Python"),
+        ("PYTHON_ENV", "none", r"PYTHON_ENV \(none\) does not exist"),
+        ("PYTHON_FALLBACK", "none", r"PYTHON_FALLBACK \(none\) does not exist"),
+    ],
+)
+def test_a_setting_with_which_reticulate_does_not_start_this_python(
+    setting, value, problem, monkeypatch, no_choice
+):
+    monkeypatch.setenv(f"RETICULATE_{setting}", value)
+    finding = doctor.reticulates_python(doctor.ask_r())
+    assert re.search(problem, finding.problem)
+    assert finding.remedy == f"export RETICULATE_PYTHON={sys.executable}"
+
+
+def test_a_setting_with_which_it_does(monkeypatch, no_choice):
+    for value in (sys.executable, Path(sys.executable).parent):
+        monkeypatch.setenv("RETICULATE_PYTHON", str(value))
+        assert not doctor.reticulates_python(doctor.ask_r()).problem
+
+
+def test_a_setting_of_the_projects_profile(monkeypatch, no_choice, tmp_path):
+    monkeypatch.setenv("RETICULATE_PYTHON", sys.executable)
+    monkeypatch.delenv("R_PROFILE_USER", raising=False)
+    (tmp_path / ".Rprofile").write_text("Sys.setenv(RETICULATE_PYTHON = 'env')\n")
+    finding = doctor.reticulates_python(doctor.ask_r())
+    assert re.search(TAKES, finding.problem)
+    where = "(in .Renviron or .Rprofile, which now set RETICULATE_PYTHON)"
+    assert finding.remedy == f"RETICULATE_PYTHON={sys.executable}    {where}"
+
+
+def test_this_python_without_a_shared_library():
+    found = {"python": sys.executable, "why": "", "failure": "Python shared library not found"}
+    finding = doctor.reticulates_python(found)
+    assert finding.problem == f"reticulate cannot start {sys.executable}: {found['failure']}"
+    assert finding.remedy.startswith("apt-get install libpython3.")
+
+
 def test_no_r(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     (finding,) = doctor.r_findings()
@@ -122,9 +208,7 @@ def test_rpy2_that_does_not_start_r(monkeypatch, tmp_path):
 
 
 def fake_rscript(folder, script):
-    path = folder / "Rscript"
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(path.stat().st_mode | stat.S_IEXEC)
+    program(folder / "Rscript", script)
 
 
 def test_a_missing_backend():

@@ -91,6 +91,12 @@ def fresh(tmp_path):
     source = tmp_path / "source"
     shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".*", "build", "output"))
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    versions = os.environ.get("VERSIONS", "locked")
+    if versions != "newest":
+        # Those that set-up takes; a path in `source`, where pip is run.
+        environment |= dict.fromkeys(
+            ["PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT"], f"constraints/{versions}.txt"
+        )
     environment["PATH"] = f"{tmp_path / 'env' / 'bin'}:{environment['PATH']}"
     return source, environment
 

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 
 import keras
 import numpy as np
@@ -139,6 +140,38 @@ def test_warnings_name_the_caller(r):
     with pytest.warns(UserWarning, match="compile it again") as caught:
         r.layer_layer_normalization(model)
     assert [w.filename for w in caught] == [__file__]
+
+
+@pytest.mark.parametrize("how", ["helper", "compose", "function"])
+def test_a_warning_that_python_makes_an_error_leaves_the_model_as_it_was(r, how):
+    model = new_model()
+    if how != "function":
+        model.compile("sgd", "mse")
+    layers, weights = list(model.layers), list(model.weights)
+    calls = {
+        "helper": lambda: r.layer_layer_normalization(model),
+        "compose": lambda: r.compose_layer(model, keras.layers.ReLU()),
+        "function": lambda: r.layer_layer_normalization(model, beta_regularizer=lambda x: 0.0),
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(UserWarning):
+            calls[how]()
+    assert model.layers == layers
+    assert [id(w) for w in model.weights] == [id(w) for w in weights]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        calls[how]()
+    assert len(model.layers) == 2
+
+
+def test_a_warning_within_r_that_r_makes_an_error_leaves_the_model_as_it_was(r, robjects):
+    model = new_model()
+    model.compile("sgd", "mse")
+    robjects.globalenv["model"] = model
+    code = "tryCatch(layernorm::layer_layer_normalization(model), warning = conditionMessage)"
+    assert "compile it again" in robjects.r(code)[0]
+    assert len(model.layers) == 1
 
 
 def test_ctrl_c_is_pythons(r):

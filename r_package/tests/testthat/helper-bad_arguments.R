@@ -1,5 +1,5 @@
-# Wrong arguments, one a row: function, argument, value, what the message says was expected, and
-# how it shows what came. All are found before Python starts.
+# Wrong arguments, one per row: function, argument, value, what the message says was expected, and
+# how it shows the value. All are found before Python starts.
 bad <- function(call, arg, value, expected, received) {
   list(call = call, arg = arg, value = value, expected = expected, received = received)
 }
@@ -9,7 +9,7 @@ whole <- "a whole number, or a vector or list of whole numbers"
 array_or_model <- "a Sequential model, a tensor, or an array or matrix of real numbers"
 flag <- "TRUE or FALSE"
 number <- "one finite number, zero or greater, or NULL"
-lengths <- "whole numbers, with NA for a length that is not known"
+lengths <- "whole numbers, with NA for an unknown length"
 
 bad_arguments <- list(
   bad(layer, "axis", 1.5, whole, "1.5"),
@@ -31,13 +31,13 @@ bad_arguments <- list(
   bad(layer, "axis", list(1, "a"), whole, "list(1, \"a\")"),
   bad(layer, "axis", list(1, c(2, 3)), whole, "list(1, c(2, 3))"),
   bad(layer, "axis", list(TRUE), whole, "list(TRUE)"),
-  bad(layer, "axis", data.frame(1), whole, "<a data.frame>"),
+  bad(layer, "axis", data.frame(1), whole, "<a data.frame of dim 1 x 1>"),
   bad(layer, "axis", 3e9, whole, "3e+09"),
   bad(layer, "axis", -1:100 + 0.5, whole, "<a double of length 102>"),
   bad(layer, "axis", mean, whole, "<a function>"),
-  bad(layer, "axis", c(2, 2), "axes of which none is named twice", "c(2, 2)"),
-  bad(layer, "axis", list(-1L, 1, -1), "axes of which none is named twice", "c(-1, 1, -1)"),
-  bad(layer, "param_axis", c(1, 1), "axes of which none is named twice", "c(1, 1)"),
+  bad(layer, "axis", c(2, 2), "axes that are all different", "c(2, 2)"),
+  bad(layer, "axis", list(-1L, 1, -1), "axes that are all different", "c(-1, 1, -1)"),
+  bad(layer, "param_axis", c(1, 1), "axes that are all different", "c(1, 1)"),
   bad(layer, "param_axis", 1.5, whole, "1.5"),
   bad(layer, "param_axis", "a", whole, "\"a\""),
   bad(layer, "axis_base", 2, "0, 1 or NULL", "2"),
@@ -86,7 +86,7 @@ bad_arguments <- list(
   bad(layer, "object", "model", array_or_model, "\"model\""),
   bad(layer, "object", mean, array_or_model, "<a function>"),
   bad(layer, "object", list(1, 2), array_or_model, "list(1, 2)"),
-  bad(layer, "object", iris, array_or_model, "<a data.frame>"),
+  bad(layer, "object", iris, array_or_model, "<a data.frame of dim 150 x 5>"),
   bad(layer, "object", matrix(1i, 2, 3), array_or_model, "<a complex matrix of dim 2 x 3>"),
   bad(layer, "object", matrix("a"), array_or_model, "<a character matrix of dim 1 x 1>"),
   bad(layer, "object", as.Date("2020-01-01"), array_or_model, "<a Date>"),
@@ -96,7 +96,7 @@ bad_arguments <- list(
   bad("compose_layer", "layer", mean, "a Keras layer", "<a function>"),
   bad("layer_norm", "x", NULL, "a tensor, or an array or matrix of real numbers", "NULL"),
   bad("layer_norm", "x", c(1, 2), "a tensor, or an array or matrix of real numbers", "c(1, 2)"),
-  bad("layer_norm", "x", iris, "a tensor, or an array or matrix of real", "<a data.frame>"),
+  bad("layer_norm", "x", iris, "a tensor, or an array or matrix", "<a data.frame of dim 150 x 5>"),
   bad("layer_norm", "gamma", "a", "a numeric vector or array, a tensor, or NULL", "\"a\""),
   bad("layer_norm", "beta", TRUE, "a numeric vector or array, a tensor, or NULL", "TRUE"),
   bad("layer_norm", "beta", 1i, "a numeric vector or array, a tensor, or NULL", "0+1i"),

@@ -114,11 +114,16 @@ hide_programs <- function(env = parent.frame()) {
   sprintf("Sys.setenv(PATH = %s)", deparse(folder))
 }
 
+# R code after which the programs beside `python` are found first.
+first_on_path <- function(python) {
+  sprintf("Sys.setenv(PATH = paste0('%s:', Sys.getenv('PATH')))", dirname(python))
+}
+
 # A virtual environment without any packages; returns the path of its Python.
 local_bare_python <- function(env = parent.frame()) {
   folder <- withr::local_tempdir(.local_envir = env)
   base <- planned_python()$path
-  status <- run_python(base, c("-m", "venv", "--without-pip", folder))$status
+  status <- run_program(base, c("-m", "venv", "--without-pip", folder))$status
   if (status != 0) testthat::skip("Python's venv module is not installed")
   file.path(folder, "bin", "python")
 }

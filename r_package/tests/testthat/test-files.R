@@ -21,7 +21,7 @@ test_that("a trained model saved in R predicts the same numbers in Python", {
     ),
     deparse(file), deparse(y_file), deparse(x_file)
   )
-  expect_identical(run_python(planned_python()$path, c("-c", script))$status, 0L)
+  expect_identical(run_program(planned_python()$path, c("-c", script))$status, 0L)
   expect_equal(np$load(y_file), model$predict(x, verbose = 0L), tolerance = 1e-6)
 })
 
@@ -35,7 +35,7 @@ train_in_python <- function(file, again) {
     sprintf("model.save(%s)", deparse(again)),
     sep = "\n"
   )
-  run_python(planned_python()$path, c("-c", script))$status # nolint: object_usage_linter.
+  run_program(planned_python()$path, c("-c", script))$status # nolint: object_usage_linter.
 }
 
 test_that("Keras's initializers, regularizers and constraints come back from Python", {
@@ -74,7 +74,7 @@ test_that("the layer says of each R function that no file can bring it back, and
     add_to <- function(model) do.call(layer_layer_normalization, c(list(model), args))
     said <- testthat::capture_warnings(model <- add_to(new_model()))
     expect_length(said, 1)
-    message <- " is a function that load_model\\(\\) cannot bring back .*weights only"
+    message <- " is a function that load_model\\(\\) cannot restore .*save_weights"
     expect_match(said, paste0("^", arg, message))
 
     file <- withr::local_tempfile(fileext = ".keras")

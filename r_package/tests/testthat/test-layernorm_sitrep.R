@@ -15,8 +15,8 @@ test_that("before Python has started it reports, and starts none", {
   expect_match(out, paste0("R +", getRversion()))
   expect_match(out, "reticulate +1[.]")
   expect_match(out, paste0("RETICULATE_PYTHON +", python))
-  expect_match(out, "RETICULATE_PYTHON beats use_python()", fixed = TRUE)
-  expect_match(out, paste0("Python +", python, " \\(3[.][0-9]+\\), not started, by RETICULATE_"))
+  expect_match(out, "RETICULATE_PYTHON takes precedence over use_python()", fixed = TRUE)
+  expect_match(out, paste0("Python +", python, " \\(3[.][0-9]+\\), not started, chosen by RETIC"))
   expect_match(out, "py_layernorm +found\n")
   expect_match(out, "keras3 +not loaded\n")
   expect_match(out, "axis_base +not set; axes count from 0\n")
@@ -35,7 +35,7 @@ test_that("once Python has started it says so, and what that means", {
   expect_length(report$value$problems, 0)
   text <- paste(out, collapse = "\n")
   expect_match(text, paste0(reticulate::py_exe(), " \\([0-9.]+\\), started"))
-  expect_match(text, "use_python() changes nothing now", fixed = TRUE)
+  expect_match(text, "use_python() has no effect now", fixed = TRUE)
   expect_match(text, "self-check +ok")
 })
 
@@ -55,27 +55,47 @@ test_that("a Python without the module comes with the command that installs it",
   )
 })
 
-test_that("a RETICULATE_PYTHON that does not exist comes with the command against it", {
-  out <- sitrep(c(RETICULATE_PYTHON = "/no/such/python"))
-  expect_match(out, "2 problems\n")
-  expect_match(out, "- RETICULATE_PYTHON names a file that does not exist", fixed = TRUE)
-  expect_match(out, "    Sys.unsetenv(\"RETICULATE_PYTHON\")", fixed = TRUE)
+test_that("a RETICULATE_PYTHON that does not exist comes with the value to set", {
+  skip_if_no_py_layernorm()
+  python <- planned_python()$path
+  env <- c(RETICULATE_PYTHON = "/no/such/python", RETICULATE_USE_MANAGED_VENV = "no")
+  out <- sitrep(env, before = first_on_path(python))
+  expect_match(out, "1 problem\n")
+  expect_match(
+    out,
+    paste(
+      "- reticulate cannot use RETICULATE_PYTHON: \"/no/such/python\" does not exist;",
+      "it finds no Python"
+    ),
+    fixed = TRUE
+  )
+  value <- file.path(dirname(python), "python3")
+  expect_match(out, sprintf("    Sys.setenv(RETICULATE_PYTHON = \"%s\")", value), fixed = TRUE)
 })
 
 test_that("it works without any Python", {
   home <- withr::local_tempdir()
   env <- c(no_choice(home), RETICULATE_USE_MANAGED_VENV = "no")
   out <- sitrep(env, before = hide_programs())
-  expect_match(out, "Python +none that reticulate can use: no Python was found")
+  expect_match(out, "Python +reticulate finds none: no Python was found")
   expect_match(out, "RETICULATE_PYTHON +not set")
-  expect_match(out, "PROBLEM there is no Python that reticulate could start -> Sys.setenv")
+  expect_match(
+    out,
+    paste(
+      "PROBLEM there is no Python that reticulate could start",
+      "-> Sys.setenv(RETICULATE_PYTHON = \"/path/to/python\")"
+    ),
+    fixed = TRUE
+  )
 })
 
-test_that("an environment that reticulate would make is announced, not made", {
+test_that("an environment that reticulate would create is a problem, and is not created", {
   home <- withr::local_tempdir()
   out <- sitrep(c(RETICULATE_PYTHON = "managed", HOME = home))
-  expect_match(out, "reticulate makes an environment of its own")
-  expect_match(out, "It downloads py-layernorm[tensorflow]", fixed = TRUE)
+  expect_match(out, "reticulate creates an environment of its own")
+  expect_match(
+    out, "- no Python is chosen: reticulate would download py-layernorm[tensorflow]", fixed = TRUE
+  )
   expect_length(list.files(home, all.files = TRUE, no.. = TRUE), 0)
 })
 
@@ -108,6 +128,34 @@ test_that("a module whose own report fails is a problem", {
   dir.create(file.path(folder, "py_layernorm")) # a module without anything in it
   out <- sitrep(c(RETICULATE_PYTHON = python, PYTHONPATH = folder))
   expect_match(out, "py_layernorm +found\n")
-  expect_match(out, "PROBLEM the module py_layernorm is there but its own report fails -> ")
+  expect_match(out, "PROBLEM the module py_layernorm is installed, but its own report fails -> ")
   expect_match(out, sprintf("-> %s -m py_layernorm --no-r", python), fixed = TRUE)
+})
+
+test_that("a module that does not work is a problem", {
+  skip_if_no_py_layernorm()
+  out <- sitrep(c(PY_LAYERNORM_THREADS = "-1"))
+  expect_match(out, "PROBLEM the module py_layernorm does not work in this Python; its report is")
+  expect_match(out, "unset PY_LAYERNORM_THREADS")
+})
+
+test_that("a Python that reticulate cannot start is a problem", {
+  skip_if_no_py_layernorm()
+  python <- planned_python()$path
+  folder <- withr::local_tempdir()
+  static <- file.path(folder, "bin", "python")
+  for (name in c("bin", "lib")) dir.create(file.path(folder, name))
+  writeLines(
+    c(
+      "#!/bin/sh", # runs as that Python, and hides from reticulate where its library is
+      sprintf("case \"$1\" in *config.py) %s \"$1\" | grep -v '^LIB\\|^Base' ;;", python),
+      sprintf("*) exec %s \"$@\" ;; esac", python)
+    ),
+    static
+  )
+  Sys.chmod(static, "755")
+  out <- sitrep(c(RETICULATE_PYTHON = static), before = first_on_path(python))
+  expect_match(out, sprintf("PROBLEM reticulate cannot start %s: Python shared lib", static))
+  value <- sprintf("-> Sys.setenv(RETICULATE_PYTHON = \"%s", dirname(python))
+  expect_match(out, value, fixed = TRUE)
 })

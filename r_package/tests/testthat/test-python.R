@@ -83,3 +83,25 @@ test_that("the module is imported once, and gives converted results", {
   # Imported without conversion, a layer called from R fails: "could not find function".
   expect_equal(as_r_array(layer(numbers(3, 4))), reference_norm(numbers(3, 4), 1), tolerance = 1e-6)
 })
+
+test_that("settings made after Python has started hold", {
+  skip_if_no_py_layernorm()
+  run_with <- function(name, value) {
+    run_r(c(
+      "reticulate::py_run_string('')",
+      sprintf("Sys.setenv(PY_LAYERNORM_%s = '%s')", name, value),
+      "said <- tryCatch(as.list(layer_norm(matrix(1:4, 2)))[[1]], error = conditionMessage)",
+      "engines <- reticulate::import('py_layernorm.engines')",
+      "cat('\\n', sub('\n.*', '', said), '\n', sep = '')",
+      "cat(engines$get_engine())"
+    ))
+  }
+  expect_identical(utils::tail(run_with("ENGINE", "portable"), 1), "portable")
+  for (setting in list(c("THREADS", "many"), c("THREADS", "4294967296"), c("ISA", "many"))) {
+    expect_match(
+      run_with(setting[1], setting[2]),
+      sprintf("PY_LAYERNORM_%s must be .* Received: .*'%s'", setting[1], setting[2]),
+      all = FALSE
+    )
+  }
+})

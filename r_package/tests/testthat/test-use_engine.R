@@ -24,3 +24,21 @@ test_that("code runs with the engine, which is set back afterwards", {
   )
   expect_true(withVisible(use_engine("portable", 1))$visible)
 })
+
+test_that("after the code what held before it holds again, whatever the code chose", {
+  skip_if_no_py_layernorm()
+  withr::defer(use_engine("auto"))
+  use_engine("auto")
+  use_engine("portable", use_engine("fused"))
+  expect_identical(current_engine(), "auto")
+  use_engine("portable")
+  use_engine("auto", use_engine("auto"))
+  expect_identical(current_engine(), "portable")
+})
+
+test_that("a warning made an error within the code sets the engine back, too", {
+  skip_if_no_py_layernorm()
+  withr::local_options(warn = 2)
+  expect_error(use_engine("portable", warning("stop here")), "stop here")
+  expect_identical(current_engine(), "auto")
+})
