@@ -55,8 +55,8 @@ def layer_norm(x: Any, gamma: Any, beta: Any, *arguments: Any) -> Any:
     return arrange.layer_norm(_normalise, x, gamma, beta, *arguments)
 
 
-def eager(layer: Any, x: Any) -> None:
-    """There is no shorter way than Keras's own."""
+def short_way(layer: Any) -> None:
+    """There is no way shorter than Keras's own."""
 
 
 @functools.partial(jax.jit, static_argnums=(3, 4, 5), inline=True)
