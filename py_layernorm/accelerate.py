@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from py_layernorm import checks, interchange, keras_internals
+from py_layernorm import checks, engines, interchange, keras_internals
 from py_layernorm.interchange import KERAS_LAYER
 from py_layernorm.layer import LayerNormalization
 from py_layernorm.rollback import all_or_nothing
@@ -50,8 +50,8 @@ def accelerate(model: keras.Model) -> Report:
     your own that were traced before (`tf.function`) keep what they were traced with. Input that
     only ours refuses, and that no graph announces, is still computed by Keras's code.
 
-    XLA cannot run the native op. Keras compiles for XLA if told to, and by default where it sees
-    a GPU or is older: `compile(jit_compile=False)` has the fused engine in any case.
+    Before TensorFlow 2.18, models compiled for XLA (`compile(jit_compile=True)`) have the portable
+    engine; `note` says so then.
 
     Args:
         model: A Keras model, built or not.
@@ -77,10 +77,12 @@ def accelerate(model: keras.Model) -> Report:
     """
     report = _change(model, "accelerated", interchange.why_not_ours, _to_ours)
     if report.changed and model.compiled and model.jit_compile:
-        report.note = (
-            "The model is compiled for XLA, where the portable engine serves; for the fused one "
-            "compile it again with jit_compile=False."
-        )
+        reason = engines.unavailable_under_xla()
+        if reason:
+            report.note = (
+                f"The model is compiled for XLA, where the portable engine serves: {reason}. For "
+                "the fused one compile it again with jit_compile=False."
+            )
     return report
 
 

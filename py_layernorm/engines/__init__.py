@@ -67,7 +67,19 @@ def fused_unavailable() -> str | None:
     adapter = _adapter()
     if adapter is None:
         return f"Keras runs on {keras.backend.backend()}, for which there is no native kernel"
-    return adapter.unavailable()  # type: ignore[no-any-return]
+    return adapter.unavailable()
+
+
+def unavailable_under_xla() -> str | None:
+    """Why the fused engine, where it serves, leaves functions compiled by XLA to the portable one.
+
+    None where it does not.
+    """
+    if fused_unavailable() or keras.backend.backend() != "tensorflow":
+        return None
+    from py_layernorm.engines import tensorflow_xla
+
+    return tensorflow_xla.unavailable()
 
 
 def _adapter() -> Any:
@@ -133,10 +145,7 @@ def _nothing(x: Any) -> None:
 def _choose() -> Any:
     """The engine for what is set, chosen once for each setting."""
     global _engine
-    if get_engine() == "portable" or fused_unavailable():
-        _engine = portable
-    else:
-        _engine = _adapter()
+    _engine = portable if get_engine() == "portable" or fused_unavailable() else _adapter()
     return _engine
 
 
@@ -146,7 +155,7 @@ def describe() -> tuple[str, str]:
     reason = fused_unavailable()
     if name == "portable":
         return name, "asked for"
-    return ("portable", reason) if reason else ("fused", "the native op")
+    return ("portable", reason) if reason else ("fused", _adapter().NATIVE)
 
 
 class use_engine:

@@ -1,7 +1,8 @@
 """The fused engine on JAX: the kernel as custom calls of XLA, with all of JAX's transformations.
 
-Which code runs is decided when a program is lowered, for only then is it known for what. On one CPU
-it is the kernel; for an export, for several devices and for other devices it is stock ops.
+`jax_rules` has the transformations and `jax_lowering` decides where the kernel serves. Both use
+JAX's interfaces for extensions, which change with its versions: they are imported, and tried out,
+by `unavailable`.
 """
 
 import functools
@@ -10,11 +11,12 @@ from typing import Any
 
 import jax
 import keras
-from jax.interpreters import mlir
+import numpy as np
 
-from py_layernorm.engines import arrange, jax_rules, xla
+from py_layernorm.engines import arrange, kernel, xla
 
 OLDEST = (0, 7)
+NATIVE = "the native kernel within XLA"
 
 
 @functools.cache
@@ -24,6 +26,7 @@ def unavailable() -> str | None:
     Raises:
         ValueError: if the environment asks for threads or instructions that there are not.
     """
+    kernel.check_settings()
     came = importlib.metadata.version("jax")
     if tuple(int(n) for n in came.split(".")[:2]) < OLDEST:
         return f"JAX must be {'.'.join(map(str, OLDEST))} or newer; it is {came}"
@@ -32,12 +35,26 @@ def unavailable() -> str | None:
     try:
         for name in xla.SYMBOLS:
             jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(xla.call(name)), platform="cpu")
-        _lower_to_calls()
-    except ValueError:
-        raise
+        xla.try_out(_both_passes)
     except Exception as error:  # no library, a truncated one, another version of the interface
-        return str(error)
+        return f"{type(error).__name__}: {error}"
     return None
+
+
+def _both_passes() -> None:
+    """Raise an error where this JAX no longer takes what the adapter gives it."""
+    from py_layernorm.engines import jax_lowering
+
+    def program(x: Any) -> Any:
+        y, pullback = jax.vjp(lambda x: _normalise(x, None, None, 1, 2, 0.0), x)
+        return y, *pullback(x)
+
+    jax_lowering.lower_to_calls()
+    x = np.array([[3, 5]], "float32")
+    jax.typeof(x).sharding.mesh  # noqa: B018 - unavailable_here asks for it
+    y, dx = jax.jit(program)(x)
+    if not (np.array_equal(y, [[-1, 1]]) and np.array_equal(dx, [[0, 0]])):
+        raise RuntimeError(f"the kernel gives {y} and {dx} for {x}")
 
 
 def unavailable_here(*tensors: Any) -> str | None:
@@ -61,6 +78,8 @@ def short_way(layer: Any) -> None:
 
 @functools.partial(jax.jit, static_argnums=(3, 4, 5), inline=True)
 def _normalise(x: Any, gamma: Any, beta: Any, first: int, last: int, epsilon: float) -> Any:
+    from py_layernorm.engines import jax_rules
+
     return jax_rules.forward.bind(
         x,
         *(p for p in (gamma, beta) if p is not None),
@@ -71,45 +90,3 @@ def _normalise(x: Any, gamma: Any, beta: Any, first: int, last: int, epsilon: fl
         batch=0,
         epsilon=epsilon,
     )[0]
-
-
-def _lower_to_calls() -> None:
-    """Lower the two passes to the custom calls, where these serve, rather than to stock ops."""
-    flags = ("scale", "center")
-    _lower_to_call(jax_rules.forward, jax_rules.stock_forward, xla.FORWARD, flags, ("epsilon",))
-    flags = ("scale", "dgamma", "dbeta")
-    _lower_to_call(jax_rules.backward, jax_rules.stock_backward, xla.BACKWARD, flags, ())
-
-
-def _lower_to_call(
-    primitive: Any, stock: Any, name: str, flags: tuple[str, ...], numbers: tuple[str, ...]
-) -> None:
-    lower_stock = mlir.lower_fun(stock, multiple_results=True)
-
-    def rule(ctx: Any, *operands: Any, **p: Any) -> Any:
-        if not _for_one_cpu(ctx.module_context):
-            return lower_stock(ctx, *operands, **p)
-        attributes = {
-            "axis_begin": mlir.i64_attr(p["first"]),
-            "axis_end": mlir.i64_attr(p["last"]),
-            "batch": mlir.i64_attr(p["batch"]),
-            **{flag: mlir.ir.BoolAttr.get(p[flag]) for flag in flags},
-            **{number: mlir.ir.FloatAttr.get_f64(p[number]) for number in numbers},
-        }
-        return jax.ffi.ffi_lowering(name, backend_config=attributes)(ctx, *operands)
-
-    # For every platform: a rule of the CPU's own would make a program for several platforms choose
-    # among them when it runs, and XLA does not take that where lengths are unknown.
-    mlir.register_lowering(primitive, rule)
-
-
-def _for_one_cpu(context: Any) -> bool:
-    """Whether a program is lowered for one CPU of this process.
-
-    XLA does not know how to share a custom call out among devices, and would have each compute the
-    whole; an exported program must run where there is no such call.
-    """
-    where = context.axis_context
-    alone = isinstance(where, mlir.ShardingContext) and where.num_devices == 1
-    cpu = tuple(context.platforms) == ("cpu",)
-    return alone and cpu and not context.lowering_parameters.for_export

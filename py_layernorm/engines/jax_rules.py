@@ -6,13 +6,14 @@ tangents: in forward mode stock ops compute it; in reverse mode JAX transposes i
 so that they go on to any order.
 
     forward(x, [gamma], [beta]) -> y, mean, rstd
-    tangent(x, mean, rstd, [gamma], [beta], tangents of those of x, gamma, beta that `wrt` names) -> y's
+    tangent(x, mean, rstd, [gamma], [beta], tangents) -> y's tangent
     backward(dy, x, mean, rstd, [gamma]) -> dx, [dgamma], [dbeta]
 
-They normalise over the axes [first, last). mean and rstd have the shape of x without these axes, and
-two uint32 for each float64, which JAX does not have unless it is asked for. gamma, beta and their
-gradients have the shape of these axes, preceded by the first `batch` axes of x: along these, which
-vmap makes, each has values of its own.
+They normalise over the axes [first, last). The tangents are those of x, gamma and beta that `wrt`
+names. mean and rstd have the shape of x without these axes, and two uint32 for each float64,
+which JAX does not have unless it is asked for. gamma, beta and their gradients have the shape of
+these axes, preceded by the first `batch` axes of x: along these, which vmap makes, each has values
+of its own.
 """
 
 import functools
@@ -22,12 +23,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import experimental
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jax.interpreters.xla import apply_primitive
 
 from py_layernorm.axes import resolve
 from py_layernorm.engines import portable
+
+# JAX 0.8 moved it.
+enable_x64: Any = getattr(jax if hasattr(jax, "enable_x64") else experimental, "enable_x64")
 
 # ---- The same in stock ops, whose derivatives JAX knows ----
 
@@ -58,7 +63,7 @@ def stock_forward(x: Any, *weights: Any, **p: Any) -> list[Any]:
     """y, mean and rstd; the two are left out of a program that goes on with stock ops."""
     y = _stock(x, *weights, **p)
     axes = tuple(range(p["first"], p["last"]))
-    with jax.enable_x64(True):
+    with enable_x64(True):
         wide = jax.lax.convert_element_type(x, np.float64)
         mean = jnp.mean(wide, axes, keepdims=True)
         var = jnp.mean(jnp.square(wide - mean), axes)
@@ -145,8 +150,7 @@ def _tangent_transpose(
     )
     found = dict(zip(["x", *(n for n in asked if n != "x")], gradients, strict=True))
     results = [
-        found[n] if ad.is_undefined_primal(t) else None
-        for n, t in zip(names, moving, strict=True)
+        found[n] if ad.is_undefined_primal(t) else None for n, t in zip(names, moving, strict=True)
     ]
     return [None] * (3 + len(weights)) + results
 
@@ -155,9 +159,7 @@ def _jvp_of_stock(primitive: Primitive, stock: Callable[..., Any], rows: tuple[i
     """The derivative by way of stock ops, which compute from x what the arguments `rows` hold."""
 
     def rule(primals: Any, tangents: Any, **p: Any) -> Any:
-        moving = [
-            i for i, t in enumerate(tangents) if not isinstance(t, ad.Zero) and i not in rows
-        ]
+        moving = [i for i, t in enumerate(tangents) if not isinstance(t, ad.Zero) and i not in rows]
 
         def moved(*values: Any) -> Any:
             arguments = list(primals)
@@ -210,9 +212,7 @@ def _forward_kinds(count: int, **p: Any) -> tuple[list[bool], list[bool]]:
     return [False, *[True] * (count - 1)], [False] * 3
 
 
-def _tangent_kinds(
-    count: int, *, wrt: tuple[bool, ...], **p: Any
-) -> tuple[list[bool], list[bool]]:
+def _tangent_kinds(count: int, *, wrt: tuple[bool, ...], **p: Any) -> tuple[list[bool], list[bool]]:
     weights = [True] * (len(wrt) - 1)
     moving = [i > 0 for i, w in enumerate(wrt) if w]
     return [*[False] * 3, *weights, *moving], [False]

@@ -38,7 +38,7 @@ class Call:
 
 
 # The gradient of each call, by its name: a function of the call, the op and the upstream gradients.
-GRADIENTS: dict[str, Callable[..., list[Any]]] = {}
+_gradients: dict[str, Callable[..., list[Any]]] = {}
 _calls: dict[str, Call] = {}  # by the program's text
 
 
@@ -79,13 +79,22 @@ def call(
     return list(returned)
 
 
-@tf.RegisterGradient("XlaCallModule")
+def register_gradients(gradients: dict[str, Callable[..., list[Any]]]) -> None:
+    """Give the calls their gradients: TensorFlow itself has none for the op.
+
+    Raises:
+        KeyError: if another package has registered one.
+    """
+    tf.RegisterGradient("XlaCallModule")(_gradient)
+    _gradients.update(gradients)
+
+
 def _gradient(op: Any, *upstream: Any) -> list[Any]:
-    """TensorFlow itself has no gradient for the op."""
+    """The gradient of a program of ours; for any other what TensorFlow says without us."""
     found = _calls.get(tf.compat.as_str_any(op.get_attr("module")))
     if found is None:
         raise LookupError(f"No gradient defined for operation '{op.name}' (op type: {op.type})")
-    return GRADIENTS[found.name](found, op, *upstream)
+    return _gradients[found.name](found, op, *upstream)
 
 
 @functools.lru_cache(maxsize=1000)
@@ -128,11 +137,11 @@ def _program(
     )
     body.append(f"return {', '.join(f'%out#{i}' for i in range(len(results)))} : {types}")
     parameters = ", ".join(f"%arg{i}: {_type(array)}" for i, array in enumerate(operands))
-    lines = "\n".join(f"    {line}" for line in body)
+    text = "\n".join(f"    {line}" for line in body)
     module = " attributes {jax.uses_shape_polymorphism = true}" if unknown else ""
     return (
         f"module @py_layernorm{module} {{\n"
-        f"  func.func public @main({parameters}) -> ({types}) {{\n{lines}\n  }}\n}}\n"
+        f"  func.func public @main({parameters}) -> ({types}) {{\n{text}\n  }}\n}}\n"
     )
 
 

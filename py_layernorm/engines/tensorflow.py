@@ -18,6 +18,8 @@ from py_layernorm import keras_internals
 from py_layernorm.axes import Axes
 from py_layernorm.engines import kernel, portable, threads
 
+NATIVE = "the native op"
+
 
 @functools.cache
 def load() -> Any:
@@ -233,9 +235,7 @@ def second_gradient(
         outputs = _stock_gradient(dy, x, gamma[0] if gamma else None, first, last, epsilon)
     pairs = [(o, d) for o, d in zip(outputs, upstream, strict=True) if o is not None]
     pairs = [(o, d) for o, d in pairs if d is not None]
-    return tape.gradient(  # type: ignore[no-any-return]
-        [o for o, _ in pairs], sources, output_gradients=[d for _, d in pairs]
-    )
+    return tape.gradient([o for o, _ in pairs], sources, output_gradients=[d for _, d in pairs])
 
 
 def _stock_gradient(

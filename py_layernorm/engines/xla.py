@@ -6,6 +6,8 @@ their own, so the calls are registered with each that is used.
 
 import ctypes
 import functools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from py_layernorm.engines import kernel
@@ -34,6 +36,12 @@ def library() -> ctypes.CDLL:
 def call(name: str) -> Any:
     """The C function behind one of the two names."""
     return getattr(library(), SYMBOLS[name])
+
+
+def try_out(calls: Callable[[], None]) -> None:
+    """Have `calls` made outside of whatever is being traced: each thread traces for itself."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(calls).result()
 
 
 def register(api: int, name: str) -> None:

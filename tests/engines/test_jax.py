@@ -94,9 +94,9 @@ TRANSFORMATIONS = {
     "gradients of each example": lambda f: jax.vmap(
         lambda x, g, b: grad(f, x, g, b), (0, None, None)
     )(X, G, B),
-    "gradients of each example and weights": lambda f: jax.vmap(
-        lambda x, g, b: grad(f, x, g, b)
-    )(X, GS, BS),
+    "gradients of each example and weights": lambda f: jax.vmap(lambda x, g, b: grad(f, x, g, b))(
+        X, GS, BS
+    ),
     "gradients of each row": lambda f: jax.vmap(
         jax.vmap(lambda x, g: grad(f, x, g), (0, None)), (0, 0)
     )(X, GS),
@@ -132,7 +132,7 @@ def test_transformation(name):
     limit = 1e-4 if name == "third" else 1e-5
     assert len(came) == len(wanted)
     for ours_, theirs in zip(came, wanted, strict=True):
-        assert ours_.shape == theirs.shape and ours_.dtype == theirs.dtype
+        assert (ours_.shape, ours_.dtype) == (theirs.shape, theirs.dtype)
         np.testing.assert_allclose(ours_, theirs, atol=limit * np.abs(theirs).max(), rtol=0)
 
 
@@ -190,13 +190,15 @@ def test_stock_ops_leave_the_statistics_that_the_kernel_would():
     """So that a forward pass in stock ops may be followed by the kernel's backward pass."""
     from py_layernorm.engines import jax_rules
 
-    settings = dict(scale=True, center=True, first=1, last=2, batch=0, epsilon=1e-3)
+    axes = {"first": 1, "last": 2, "batch": 0}
+    settings = {"scale": True, "center": True, "epsilon": 1e-3, **axes}
     came = jax.jit(lambda x: jax_rules.stock_forward(x, *weights, **settings))
     wanted = jax.jit(lambda x: jax_rules.forward.bind(x, *weights, **settings))
     x = X + 1e4
     weights = (G[:5], B[:5])
     for ours_, kernel in zip(came(x)[1:], wanted(x)[1:], strict=True):
-        assert ours_.shape == kernel.shape and ours_.dtype == kernel.dtype == np.uint32
+        assert ours_.shape == kernel.shape
+        assert ours_.dtype == kernel.dtype == np.uint32
         ours_, kernel = (np.asarray(s).view(np.float64) for s in (ours_, kernel))
         np.testing.assert_allclose(ours_, kernel, rtol=1e-6)
     assert np.asarray(came(x)[1]).view(np.float64).max() > 9990

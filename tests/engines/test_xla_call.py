@@ -1,4 +1,4 @@
-"""What the custom calls refuse: each is an error that says why, and nothing is read out of bounds."""
+"""What the custom calls refuse: an error says why, and nothing is read out of bounds."""
 
 import keras
 import numpy as np
@@ -57,7 +57,11 @@ HOSTILE = {
     "no beta": (forward, {"operands": (X, G)}, "beta is missing"),
     "no operand": (forward, {"operands": ()}, "x is missing"),
     "one too many": (forward, {"operands": (X, G, G, G)}, "must have 3 arguments and 3 results"),
-    "y's shape": (forward, {"results": [((3, 3), "float32"), ROWS, ROWS]}, r"y must have the shape"),
+    "y's shape": (
+        forward,
+        {"results": [((3, 3), "float32"), ROWS, ROWS]},
+        r"y must have the shape",
+    ),
     "y's dtype": (forward, {"results": [((3, 4), "float16"), ROWS, ROWS]}, "y has the wrong dtype"),
     "mean's shape": (
         forward,
@@ -77,7 +81,11 @@ HOSTILE = {
     "a negative batch": (forward, {"batch": -1}, "the axes must be 0 <= batch <= axis_begin"),
     "batched weights": (forward, {"batch": 1}, r"gamma must have the shape \[3, 4\]"),
     "a missing attribute": (forward, {"axis_begin": None}, "there is no attribute axis_begin"),
-    "an attribute's type": (forward, {"axis_begin": True}, "the attribute axis_begin has the wrong"),
+    "an attribute's type": (
+        forward,
+        {"axis_begin": True},
+        "the attribute axis_begin has the wrong",
+    ),
     "an attribute's kind": (forward, {"scale": "yes"}, "the attribute scale has the wrong type"),
     "a negative epsilon": (forward, {"epsilon": np.float64(-1)}, "epsilon must be a number >= 0"),
     "epsilon that is NaN": (forward, {"epsilon": np.float64("nan")}, "epsilon must be a number"),
