@@ -32,7 +32,7 @@ from py_layernorm.axes import resolve
 from py_layernorm.engines import portable
 
 # JAX 0.8 moved it.
-enable_x64: Any = getattr(jax if hasattr(jax, "enable_x64") else experimental, "enable_x64")
+enable_x64: Any = (jax if hasattr(jax, "enable_x64") else experimental).enable_x64
 
 # ---- The same in stock ops, whose derivatives JAX knows ----
 
