@@ -15,7 +15,7 @@ import numpy as np
 
 from py_layernorm.engines import arrange, kernel, xla
 
-OLDEST = (0, 7)
+OLDEST = (0, 8)
 NATIVE = "the native kernel within XLA"
 
 

@@ -23,16 +23,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import experimental
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jax.interpreters.xla import apply_primitive
 
 from py_layernorm.axes import resolve
 from py_layernorm.engines import portable
-
-# JAX 0.8 moved it.
-enable_x64: Any = (jax if hasattr(jax, "enable_x64") else experimental).enable_x64
 
 # ---- The same in stock ops, whose derivatives JAX knows ----
 
@@ -63,7 +59,7 @@ def stock_forward(x: Any, *weights: Any, **p: Any) -> list[Any]:
     """y, mean and rstd; the two are left out of a program that goes on with stock ops."""
     y = _stock(x, *weights, **p)
     axes = tuple(range(p["first"], p["last"]))
-    with enable_x64(True):
+    with jax.enable_x64(True):
         wide = jax.lax.convert_element_type(x, np.float64)
         mean = jnp.mean(wide, axes, keepdims=True)
         var = jnp.mean(jnp.square(wide - mean), axes)

@@ -79,8 +79,8 @@ OBSTACLES = {
     "missing": ("xla.LIBRARY = 'libmissing.so'", "FileNotFoundError: there is no native library"),
     "no library": ("xla.LIBRARY = __file__", "OSError: "),
     "old": (
-        "importlib.metadata.version = lambda name: '0.6.2'",
-        "JAX must be 0.7 or newer; it is 0.6.2",
+        "importlib.metadata.version = lambda name: '0.7.2'",
+        "JAX must be 0.8 or newer; it is 0.7.2",
     ),
     "another interface": (
         "class Wrong:\n"
