@@ -174,6 +174,7 @@ def ask_r() -> dict[str, str] | Finding:
             text=True,
             timeout=60,
             check=False,
+            env=os.environ,  # without what an R in this process has set
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return Finding("R", rscript, f"R does not run: {error}", f"{rscript} --version")
@@ -203,9 +204,9 @@ def r_findings() -> Iterator[Finding]:
 def reticulates_python(found: dict[str, str]) -> Finding:
     """Which Python reticulate starts, and what is wrong unless it is this one, as it was set."""
     label, python = "reticulate's Python", found.get("python", "")
-    settings = [name for name in ("RETICULATE_PYTHON", "RETICULATE_PYTHON_ENV") if name in found]
-    setting = settings[0] if settings else ""
-    named = found[setting] if setting else ""
+    names = ("RETICULATE_PYTHON", "RETICULATE_PYTHON_ENV")
+    setting = next((name for name in names if name in found), "")
+    named = found.get(setting, "")
     value = python or "none"
     if "failure" in found:
         problem = f"reticulate cannot start {python or 'Python'}: {found['failure']}"

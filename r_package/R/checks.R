@@ -58,8 +58,8 @@ check_alive <- function(args) {
       abort_argument(
         arg, "a live Python object", value,
         paste(
-          "It comes from another R session: `readRDS()` and `load()` cannot restore Python objects.",
-          "Create it again, or save the model with its own `save()`."
+          "It comes from another R session: `readRDS()` and `load()` do not restore Python",
+          "objects. Create it again, or save the model with its own `save()`."
         )
       )
     }

@@ -33,3 +33,8 @@ use_engine <- function(name, code) {
   on.exit(call_python("use_engine", list(name = setting$previous)))
   code
 }
+
+#' @rdname use_engine
+#' @return `get_engine()` returns the name of the chosen engine.
+#' @export
+get_engine <- function() call_python("get_engine", list())

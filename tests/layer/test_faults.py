@@ -158,7 +158,7 @@ def by_logging(patch):
             lambda model, _: py_layernorm.layer_layer_normalization(
                 model, gamma_initializer=lambda shape, dtype=None: np.ones(shape, dtype)
             ),
-            "cannot bring back",
+            "cannot restore",
         ),
     ],
     ids=["helper", "compose_layer", "the layer's own", "helper's argument"],

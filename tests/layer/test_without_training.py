@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 import pytest
 
-NEEDS = {"numpy": "scipy", "openvino": "openvino"}
+NEEDS = {"numpy": ("scipy", "jax"), "openvino": ("openvino",)}
 
 SCRIPT = """
 import keras, numpy as np, py_layernorm
@@ -48,8 +48,9 @@ print("backend", keras.backend.backend())
 
 @pytest.mark.parametrize("backend", NEEDS)
 def test_models_are_composed_accelerated_and_restored(backend):
-    if not find_spec(NEEDS[backend]):
-        pytest.skip(f"Keras on {backend} needs {NEEDS[backend]}")
+    missing = [module for module in NEEDS[backend] if not find_spec(module)]
+    if missing:
+        pytest.skip(f"Keras on {backend} needs {', '.join(missing)}")
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", SCRIPT],
         env={**os.environ, "KERAS_BACKEND": backend},

@@ -107,6 +107,10 @@ bad_arguments <- list(
   bad("use_engine", "name", "fast", "\"auto\", \"fused\" or \"portable\"", "\"fast\""),
   bad("use_engine", "name", 1, "\"auto\", \"fused\" or \"portable\"", "1"),
   bad("use_engine", "name", NULL, "\"auto\", \"fused\" or \"portable\"", "NULL"),
+  bad("set_threads", "threads", 1.5, "one whole number from 1 to 256", "1.5"),
+  bad("set_threads", "threads", "2", "one whole number from 1 to 256", "\"2\""),
+  bad("set_threads", "threads", c(1, 2), "one whole number from 1 to 256", "c(1, 2)"),
+  bad("set_threads", "threads", NULL, "one whole number from 1 to 256", "NULL"),
   bad("as_r_array", "x", NULL, "a tensor with values, a NumPy array or a Keras variable", "NULL"),
   bad("as_r_array", "x", list(1), "a tensor with values, a NumPy array or a Keras", "list(1)")
 )
@@ -118,6 +122,7 @@ bad_condition <- function(row) {
     compose_layer = list(object = NULL, layer = mean),
     layer_norm = list(x = matrix(1)),
     use_engine = list(),
+    set_threads = list(),
     as_r_array = list()
   )[[row$call]]
   args[row$arg] <- list(row$value)

@@ -8,6 +8,7 @@ test_that("a name alone sets the engine and gives the one before, invisibly", {
   expect_false(before$visible)
   expect_identical(before$value, "auto")
   expect_identical(current_engine(), "portable")
+  expect_identical(get_engine(), "portable")
   expect_identical(use_engine("auto"), "portable")
 })
 

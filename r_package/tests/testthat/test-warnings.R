@@ -5,7 +5,7 @@ ends <- list(
     expect_error(code, "converted from warning")
   },
   "tryCatch(warning = )" = function(code) {
-    expect_match(tryCatch(code, warning = conditionMessage), "compile it again|bring back")
+    expect_match(tryCatch(code, warning = conditionMessage), "compile it again|save_weights")
   },
   "a handler that stops" = function(code) {
     expect_error(withCallingHandlers(code, warning = function(w) stop("stopped")), "^stopped$")
@@ -21,11 +21,11 @@ ends <- list(
 goes_on <- list(
   "options(warn = 0)" = function(code) {
     withr::local_options(warn = 0)
-    expect_warning(code, "compile it again|bring back")
+    expect_warning(code, "compile it again|save_weights")
   },
   "options(warn = 1)" = function(code) {
     withr::local_options(warn = 1)
-    expect_warning(code, "compile it again|bring back")
+    expect_warning(code, "compile it again|save_weights")
   },
   "suppressWarnings()" = suppressWarnings,
   "a handler that muffles" = function(code) {
