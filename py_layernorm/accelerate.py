@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from py_layernorm import checks, interchange, keras_internals
+from py_layernorm import checks, engines, interchange, keras_internals
 from py_layernorm.interchange import KERAS_LAYER
 from py_layernorm.layer import LayerNormalization
 from py_layernorm.rollback import all_or_nothing
@@ -50,8 +50,8 @@ def accelerate(model: keras.Model) -> Report:
     functions that were already traced (`tf.function`) keep the old code. Input that only our layer
     rejects, and that is not in the model's graph, is still computed by Keras's code.
 
-    XLA cannot run the native op. Keras compiles for XLA if you ask for it, and by default on a GPU
-    or in older versions: use `compile(jit_compile=False)` to get the fused engine.
+    If the model is compiled for XLA (`compile(jit_compile=True)`) and the fused engine is not
+    available there, the report's `note` says so.
 
     Args:
         model: A Keras model, built or not.
@@ -77,10 +77,12 @@ def accelerate(model: keras.Model) -> Report:
     """
     report = _change(model, "accelerated", interchange.why_not_ours, _to_ours)
     if report.changed and model.compiled and model.jit_compile:
-        report.note = (
-            "The model is compiled for XLA, which uses the portable engine. To use the fused "
-            "engine, compile it again with jit_compile=False."
-        )
+        reason = engines.unavailable_under_xla()
+        if reason:
+            report.note = (
+                f"The model is compiled for XLA, which uses the portable engine here: {reason}. To "
+                "use the fused engine, compile it again with jit_compile=False."
+            )
     return report
 
 

@@ -4,6 +4,7 @@ Imports neither Keras nor NumPy at the top: it has to run where they are missing
 """
 
 import argparse
+import functools
 import importlib.metadata
 import importlib.util
 import os
@@ -20,6 +21,9 @@ RETICULATE = (1, 41)
 SELF_CHECK_LIMIT = 1e-5  # of the largest value; float32 against float64, rows at offset 1e4
 
 RPY2_PROBE = "import rpy2.rinterface as r; r.initr(); print(r.baseenv['R.version.string'][0])"
+
+ENGINE_PROBE = "from py_layernorm import engines; print('{} ({})'.format(*engines.describe()))"
+NATIVE_IN_XLA = "the native kernel within XLA"
 
 
 @dataclass
@@ -83,6 +87,9 @@ def keras_findings() -> Iterator[Finding]:
     yield Finding("engine", f"{name} ({why})")
     if backend == "tensorflow":
         yield native_finding()
+        reason = engines.unavailable_under_xla() if name == "fused" else why
+        yield Finding("under XLA", f"portable ({reason})" if reason else f"fused ({NATIVE_IN_XLA})")
+    yield from other_backends(backend)
     off = self_check()
     ok = off <= SELF_CHECK_LIMIT
     yield Finding(
@@ -92,6 +99,31 @@ def keras_findings() -> Iterator[Finding]:
         "" if ok else pip_install("--upgrade keras tensorflow"),
         fatal=not ok,
     )
+
+
+def other_backends(backend: str) -> Iterator[Finding]:
+    """The engine that would serve on each of the other frameworks that are installed."""
+    for other in ("tensorflow", "jax", "torch"):
+        if other != backend and importlib.util.find_spec(other):
+            yield Finding(f"on {other}", engine_on(other))
+
+
+@functools.cache
+def engine_on(backend: str) -> str:
+    """The engine on another backend of Keras's, in a process of its own: a process has one."""
+    try:
+        probe = subprocess.run(
+            [sys.executable, "-c", ENGINE_PROBE],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+            env={**os.environ, "KERAS_BACKEND": backend},
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        said = (getattr(error, "stderr", None) or str(error)).strip()
+        return f"unknown: {said.splitlines()[-1]}"
+    return probe.stdout.strip().splitlines()[-1]
 
 
 def native_finding() -> Finding:

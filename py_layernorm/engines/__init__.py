@@ -64,11 +64,35 @@ def _set(name: str) -> None:
 
 def fused_unavailable() -> str | None:
     """Why the fused engine is not available in this process; None if it is."""
-    if keras.backend.backend() != "tensorflow":
-        return f"Keras runs on {keras.backend.backend()}, and the native op is TensorFlow's"
-    from py_layernorm.engines import tensorflow
+    adapter = _adapter()
+    if adapter is None:
+        return f"Keras runs on {keras.backend.backend()}, for which there is no native kernel"
+    return adapter.unavailable()
 
-    return tensorflow.unavailable()
+
+def unavailable_under_xla() -> str | None:
+    """Why the fused engine, where it serves, leaves functions compiled by XLA to the portable one.
+
+    None where it does not.
+    """
+    if fused_unavailable() or keras.backend.backend() != "tensorflow":
+        return None
+    from py_layernorm.engines import tensorflow_xla
+
+    return tensorflow_xla.unavailable()
+
+
+def _adapter() -> Any:
+    """The engine that brings the kernel to Keras's backend; None where there is none."""
+    if keras.backend.backend() == "tensorflow":
+        from py_layernorm.engines import tensorflow
+
+        return tensorflow
+    if keras.backend.backend() == "jax":
+        from py_layernorm.engines import jax
+
+        return jax
+    return None
 
 
 def register() -> None:
@@ -85,7 +109,7 @@ def layer_norm(x: Any, *arguments: Any) -> Any:
     engine = chosen or _choose()
     if engine is portable:
         return portable.layer_norm(x, *arguments)
-    reason = engine.unavailable_here()
+    reason = engine.unavailable_here(x, *arguments[:2])
     if reason is None:
         return engine.layer_norm(x, *arguments)
     if get_engine() == "fused":
@@ -116,12 +140,7 @@ def _nothing(x: Any) -> None:
 def _choose() -> Any:
     """The engine for the current setting, chosen once for each setting."""
     global chosen
-    if get_engine() == "portable" or fused_unavailable():
-        chosen = portable
-    else:
-        from py_layernorm.engines import tensorflow
-
-        chosen = tensorflow
+    chosen = portable if get_engine() == "portable" or fused_unavailable() else _adapter()
     return chosen
 
 
@@ -131,7 +150,7 @@ def describe() -> tuple[str, str]:
     reason = fused_unavailable()
     if name == "portable":
         return name, "asked for"
-    return ("portable", reason) if reason else ("fused", "the native op")
+    return ("portable", reason) if reason else ("fused", _adapter().NATIVE)
 
 
 class use_engine:

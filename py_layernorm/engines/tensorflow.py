@@ -17,6 +17,8 @@ from py_layernorm import keras_internals
 from py_layernorm.axes import Axes
 from py_layernorm.engines import kernel, portable, threads
 
+NATIVE = "the native op"
+
 
 @functools.cache
 def load() -> Any:
@@ -59,17 +61,19 @@ def _follow_threads() -> None:
     threads.follow(told)
 
 
-def unavailable_here() -> str | None:
+def unavailable_here(*tensors: Any) -> str | None:
     """Why the op cannot serve in the call that is being traced; None if it can."""
     if tf.executing_eagerly():
         return None
-    if keras_internals.tracing_for_xla():
-        return "the call is being traced for XLA, which does not know the native op"
     if keras_internals.tracing_for_export():
         return (
             "the graph is asked for by get_concrete_function, an export or a converter, and must "
             "load where the native op is not installed"
         )
+    if keras_internals.tracing_for_xla():
+        from py_layernorm.engines import tensorflow_xla
+
+        return tensorflow_xla.unavailable()
     return None
 
 
@@ -79,6 +83,10 @@ def layer_norm(x: Any, gamma: Any, beta: Any, axes: Axes, epsilon: float, dtype:
     The op takes neighbouring axes, and weights that span them. Other axes are moved to the end
     for it and back; other weights are applied by standard ops, in at least float32, as in the op.
     """
+    if not tf.executing_eagerly() and keras_internals.tracing_for_xla():
+        from py_layernorm.engines import tensorflow_xla
+
+        return tensorflow_xla.layer_norm(x, gamma, beta, axes, epsilon, dtype)
     inside = axes.aligned or (gamma is None and beta is None)
     came = tf.as_dtype(x.dtype).name
     same = came == dtype

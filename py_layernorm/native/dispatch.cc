@@ -73,6 +73,13 @@ using namespace py_layernorm;
 int py_layernorm_forward(int dtype, int64_t outer, int64_t n, int64_t inner, const void* x,
                          const void* gamma, const void* beta, double epsilon, void* y, double* mean,
                          double* rstd) {
+  return py_layernorm_forward_on(nullptr, dtype, outer, n, inner, x, gamma, beta, epsilon, y, mean,
+                                 rstd);
+}
+
+int py_layernorm_forward_on(const PyLayernormThreads* lent, int dtype, int64_t outer, int64_t n,
+                            int64_t inner, const void* x, const void* gamma, const void* beta,
+                            double epsilon, void* y, double* mean, double* rstd) {
   if (!valid(dtype, outer, n, inner)) return PY_LAYERNORM_INVALID;
   if (outer == 0 || n == 0 || inner == 0) return PY_LAYERNORM_OK;
   if (!x || !y || !mean != !rstd) return PY_LAYERNORM_INVALID;
@@ -84,6 +91,7 @@ int py_layernorm_forward(int dtype, int64_t outer, int64_t n, int64_t inner, con
                                 statistics.get(), statistics.get() + rows);
   }
   Forward f = {};
+  f.lent = lent;
   f.dtype = static_cast<PyLayernormDtype>(dtype);
   f.outer = outer;
   f.n = n;
@@ -103,6 +111,14 @@ int py_layernorm_forward(int dtype, int64_t outer, int64_t n, int64_t inner, con
 int py_layernorm_backward(int dtype, int64_t outer, int64_t n, int64_t inner, const void* dy,
                           const void* x, const void* gamma, const double* mean, const double* rstd,
                           void* dx, void* dgamma, void* dbeta) {
+  return py_layernorm_backward_on(nullptr, dtype, outer, n, inner, dy, x, gamma, mean, rstd, dx,
+                                  dgamma, dbeta);
+}
+
+int py_layernorm_backward_on(const PyLayernormThreads* lent, int dtype, int64_t outer, int64_t n,
+                             int64_t inner, const void* dy, const void* x, const void* gamma,
+                             const double* mean, const double* rstd, void* dx, void* dgamma,
+                             void* dbeta) {
   if (!valid(dtype, outer, n, inner)) return PY_LAYERNORM_INVALID;
   if (outer == 0 || n == 0 || inner == 0) {
     clear(dgamma, dtype, n);
@@ -111,6 +127,7 @@ int py_layernorm_backward(int dtype, int64_t outer, int64_t n, int64_t inner, co
   }
   if (!dy || !x || !mean || !rstd || !dx) return PY_LAYERNORM_INVALID;
   Backward b = {};
+  b.lent = lent;
   b.dtype = static_cast<PyLayernormDtype>(dtype);
   b.outer = outer;
   b.n = n;

@@ -59,6 +59,26 @@ PY_LAYERNORM_API int py_layernorm_backward(int dtype, int64_t outer, int64_t n, 
                                            const double* mean, const double* rstd, void* dx,
                                            void* dgamma, void* dbeta);
 
+// Threads that a framework lends to one call, which then leaves our own pool alone.
+struct PyLayernormThreads {
+  int count;  // how many there are besides the caller's
+  void* context;
+  // Has one of them call task(data), possibly after the call has returned. Returns 0 if none will.
+  int (*schedule)(void* context, void (*task)(void* data), void* data);
+};
+
+// The same two passes on lent threads, or on our own if `threads` is null. `threads`, and what its
+// context points to, need to last only as long as the call.
+PY_LAYERNORM_API int py_layernorm_forward_on(const struct PyLayernormThreads* threads, int dtype,
+                                             int64_t outer, int64_t n, int64_t inner, const void* x,
+                                             const void* gamma, const void* beta, double epsilon,
+                                             void* y, double* mean, double* rstd);
+PY_LAYERNORM_API int py_layernorm_backward_on(const struct PyLayernormThreads* threads, int dtype,
+                                              int64_t outer, int64_t n, int64_t inner,
+                                              const void* dy, const void* x, const void* gamma,
+                                              const double* mean, const double* rstd, void* dx,
+                                              void* dgamma, void* dbeta);
+
 // The instruction set in use: "avx512", "avx2" or "baseline", the best that this processor has. The
 // environment variable PY_LAYERNORM_ISA, read at the first use, asks for a lower one. Any other
 // value is ignored; engines/kernel.py refuses it.

@@ -1,5 +1,7 @@
 #include "pool.h"
 
+#include "lent_threads.h"
+
 #include <pthread.h>
 #include <unistd.h>
 
@@ -213,12 +215,23 @@ int thread_count() {
 
 void set_thread_count(int threads) { threads_setting.store(threads); }
 
-void parallel_for(std::int64_t tasks, std::int64_t block, Task task, const void* argument) {
+int thread_count(const PyLayernormThreads* lent) {
+  if (!lent) return thread_count();
+  return lent->count < thread_count() ? lent->count + 1 : thread_count();
+}
+
+void parallel_for(std::int64_t tasks, std::int64_t block, Task task, const void* argument,
+                  const PyLayernormThreads* lent) {
   const std::int64_t blocks = (tasks + block - 1) / block;
-  const int threads = static_cast<int>(blocks < thread_count() ? blocks : thread_count());
+  const int most = thread_count(lent);
+  const int threads = static_cast<int>(blocks < most ? blocks : most);
   if (threads > 1) {
-    Pool* shared = pool();
-    if (shared && shared->run(tasks, block, threads, task, argument)) return;
+    if (lent) {
+      if (run_on(*lent, threads, tasks, block, task, argument)) return;
+    } else {
+      Pool* shared = pool();
+      if (shared && shared->run(tasks, block, threads, task, argument)) return;
+    }
   }
   if (tasks > 0) task(argument, 0, tasks);
 }

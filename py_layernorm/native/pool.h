@@ -9,13 +9,19 @@
 
 #include <cstdint>
 
+#include "kernel.h"
+
 namespace py_layernorm {
 
 using Task = void (*)(const void* argument, std::int64_t begin, std::int64_t end);
 
 // Calls task(argument, begin, end) for pieces of [0, tasks): of at most `block` each, or one piece
-// if one thread does them all.
-void parallel_for(std::int64_t tasks, std::int64_t block, Task task, const void* argument);
+// if one thread does them all. The threads are the lent ones, or the pool's if `lent` is null.
+void parallel_for(std::int64_t tasks, std::int64_t block, Task task, const void* argument,
+                  const PyLayernormThreads* lent);
+
+// How many threads a call on lent threads uses at most, its own included.
+int thread_count(const PyLayernormThreads* lent);
 
 // As py_layernorm_get_threads and py_layernorm_set_threads in kernel.h, for numbers in range.
 int thread_count();

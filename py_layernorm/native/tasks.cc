@@ -25,8 +25,8 @@ constexpr int64_t kLeastBlockRows = 32;
 constexpr int64_t kLeastBlockBytes = 96 << 10;
 
 template <class Call>
-void share_out_call(const Call& call, void (*task)(const Call&, int64_t, int64_t), int64_t tasks,
-                    int64_t bytes) {
+void share_out_call(const PyLayernormThreads* lent, const Call& call,
+                    void (*task)(const Call&, int64_t, int64_t), int64_t tasks, int64_t bytes) {
   if (tasks * bytes <= kAloneBytes) return task(call, 0, tasks);
   struct Bound {
     const Call& call;
@@ -42,7 +42,7 @@ void share_out_call(const Call& call, void (*task)(const Call&, int64_t, int64_t
         const Bound& bound = *static_cast<const Bound*>(argument);
         bound.task(bound.call, begin, end);
       },
-      &bound);
+      &bound, lent);
 }
 
 // A call of its own: a task is a column. C is the type of dgamma and dbeta.
@@ -71,11 +71,11 @@ void combine(const Combine& c, int64_t begin, int64_t end) {
 }  // namespace
 
 void share_out(const Forward& f, ForwardTask task, int64_t tasks, int64_t bytes) {
-  share_out_call(f, task, tasks, bytes);
+  share_out_call(f.lent, f, task, tasks, bytes);
 }
 
 void share_out(const Backward& b, BackwardTask task, int64_t tasks, int64_t bytes) {
-  share_out_call(b, task, tasks, bytes);
+  share_out_call(b.lent, b, task, tasks, bytes);
 }
 
 PyLayernormStatus share_out_blocks(Backward b, BackwardTask task, int64_t units,
@@ -100,7 +100,8 @@ PyLayernormStatus share_out_blocks(Backward b, BackwardTask task, int64_t units,
 void write_dgamma_dbeta(const Backward& b, int64_t blocks) {
   if (!b.dgamma && !b.dbeta) return;
   const Combine c{b, blocks};
-  share_out_call(c, b.dtype == PY_LAYERNORM_FLOAT64 ? combine<double> : combine<float>, b.n,
+  share_out_call(b.lent, c,
+                 b.dtype == PY_LAYERNORM_FLOAT64 ? combine<double> : combine<float>, b.n,
                  blocks * 16);
 }
 

@@ -11,6 +11,7 @@
 namespace py_layernorm {
 
 struct Forward {
+  const PyLayernormThreads* lent;  // null for our own
   PyLayernormDtype dtype;
   std::int64_t outer, n, inner;
   const void* x;
@@ -25,6 +26,7 @@ struct Forward {
 };
 
 struct Backward {
+  const PyLayernormThreads* lent;
   PyLayernormDtype dtype;
   std::int64_t outer, n, inner;
   const void* dy;

@@ -9,9 +9,8 @@
 #' To speed up a saved Keras model, call `accelerate()` on what `load_model()` returns. A model that
 #' is restored before it is saved loads where the Python module is not installed.
 #'
-#' XLA cannot run the native op. Keras compiles for XLA when told to, and some versions do so by
-#' default, as do all that see a GPU; `model$compile(jit_compile = FALSE)` always uses the fused
-#' engine.
+#' Before TensorFlow 2.18, models compiled for XLA (`jit_compile = TRUE`) use the portable engine, and
+#' `note` says so.
 #'
 #' @param model A Keras model, built or not.
 #'

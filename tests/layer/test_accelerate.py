@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras_versions import KERAS, in_order
 
-from py_layernorm import LayerNormalization, interchange
+from py_layernorm import LayerNormalization, engines, interchange
 from py_layernorm.accelerate import KERAS_LAYER, accelerate, restore
 
 
@@ -119,12 +119,19 @@ def test_fit_reaches_the_op_when_nothing_is_said_about_xla(monkeypatch):
     assert len(served) >= 4
 
 
-def test_a_model_compiled_for_xla_is_told():
+def test_a_model_compiled_for_xla_is_told(monkeypatch):
+    monkeypatch.setattr(engines, "unavailable_under_xla", lambda: "XLA is too old")
     model = make_model()
     assert accelerate(model).note == ""
     restore(model)
     model.compile("sgd", "mse", jit_compile=True)
-    assert "jit_compile=False" in str(accelerate(model))
+    told = str(accelerate(model))
+    assert (
+        "serves: XLA is too old. For the fused one compile it again with jit_compile=False" in told
+    )
+    restore(model)
+    monkeypatch.setattr(engines, "unavailable_under_xla", lambda: None)
+    assert accelerate(model).note == ""
     restore(model)
     model.compile("sgd", "mse", jit_compile=False)
     assert accelerate(model).note == ""

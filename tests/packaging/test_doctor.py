@@ -1,6 +1,7 @@
 """The doctor: what it reports, and that each problem comes with the command that fixes it."""
 
 import importlib.metadata
+import importlib.util
 import os
 import re
 import stat
@@ -12,7 +13,7 @@ import keras
 import pytest
 
 import py_layernorm
-from py_layernorm import doctor
+from py_layernorm import doctor, engines
 
 
 def run(*arguments, executable=sys.executable, **environment):
@@ -35,10 +36,29 @@ def test_report():
         "Keras backend  tensorflow",
         "engine         fused (the native op)",
         "native op      ",
+        "under XLA      ",
         "self-check     ok",
         "No problems.",
     ):
         assert part in text
+
+
+@pytest.mark.parametrize(
+    ("reason", "line"),
+    [(None, "fused (the native kernel within XLA)"), ("it is old", "portable (it is old)")],
+)
+def test_which_engine_serves_under_xla(reason, line, monkeypatch):
+    monkeypatch.setattr(engines, "unavailable_under_xla", lambda: reason)
+    assert {f.label: f.value for f in doctor.keras_findings()}["under XLA"] == line
+
+
+def test_the_other_backends_that_are_installed():
+    values = {f.label: f.value for f in doctor.other_backends("tensorflow")}
+    installed = [name for name in ("jax", "torch") if importlib.util.find_spec(name)]
+    assert list(values) == [f"on {name}" for name in installed]
+    if "jax" in installed:
+        assert values["on jax"] == "fused (the native kernel within XLA)"
+    assert doctor.engine_on("nonsense").startswith("unknown: ")
 
 
 def test_command_line():

@@ -143,7 +143,8 @@ void normalise_segments(const Forward& f, int64_t begin, int64_t end) {
 template <class T>
 PyLayernormStatus forward_long(Forward f) {
   const int64_t rows = f.outer, row_bytes = 2 * f.n * kSize<T>;
-  if (rows >= 4 * thread_count() || thread_count() == 1) {
+  const int threads = thread_count(f.lent);
+  if (rows >= 4 * threads || threads == 1) {
     share_out(f, normalise_long_rows<T>, rows, row_bytes);
     return PY_LAYERNORM_OK;
   }
