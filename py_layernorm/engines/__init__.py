@@ -116,6 +116,7 @@ def short_way(layer: Any) -> ShortWay:
 
 def _nothing(x: Any) -> None:
     """A short way that always leaves the work to Keras."""
+    return None  # AutoGraph cannot convert a function that has no statement
 
 
 def _choose() -> Any:
