@@ -57,6 +57,11 @@ def _both_passes() -> None:
         raise RuntimeError(f"the kernel gives {y} and {dx} for {x}")
 
 
+def is_tracing() -> bool:
+    """False: there is no short way that a trace could make fail."""
+    return False
+
+
 def unavailable_here(*tensors: Any) -> str | None:
     """Why the kernel cannot serve a call with these arguments; None if it can."""
     for tensor in tensors:

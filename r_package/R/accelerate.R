@@ -9,8 +9,8 @@
 #' To speed up a saved Keras model, call `accelerate()` on what `load_model()` returns. A model that
 #' is restored before it is saved loads where the Python module is not installed.
 #'
-#' Before TensorFlow 2.18, models compiled for XLA (`jit_compile = TRUE`) use the portable engine, and
-#' `note` says so.
+#' If the model is compiled for XLA (`jit_compile = TRUE`) and the fused engine is not available
+#' there, `note` says so.
 #'
 #' @param model A Keras model, built or not.
 #'
