@@ -7,9 +7,7 @@ from typing import Any
 
 import keras
 
-from py_layernorm import checks, interchange, keras_internals
-from py_layernorm.interchange import KERAS_LAYER
-from py_layernorm.layer import LayerNormalization
+from py_layernorm import checks, interchange, keras2_internals, keras_internals, which_keras
 from py_layernorm.rollback import all_or_nothing
 
 
@@ -76,7 +74,7 @@ def accelerate(model: keras.Model) -> Report:
     1 layer accelerated: model/norm
     """
     report = _change(model, "accelerated", interchange.why_not_ours, _to_ours)
-    if report.changed and model.compiled and model.jit_compile:
+    if report.changed and keras2_internals.is_compiled(model) and model.jit_compile:
         report.note = (
             "The model is compiled for XLA, which uses the portable engine. To use the fused "
             "engine, compile it again with jit_compile=False."
@@ -119,13 +117,14 @@ def _to_ours(layer: Any) -> str | None:
     code then computes it. That would work for the graph's inputs too, but not after saving and
     loading: a layer loaded from a file is entirely ours.
     """
-    layer.__class__ = LayerNormalization
+    kerass = type(layer)
+    layer.__class__ = which_keras.layer_class(which_keras.of(layer))
     for tensor in keras_internals.symbolic_inputs(layer):
         try:
             checks.tensor(tensor, "inputs")
-            layer.compute_output_spec(tensor)
+            layer.compute_output_shape(tensor.shape)
         except (TypeError, ValueError) as error:
-            layer.__class__ = KERAS_LAYER
+            layer.__class__ = kerass
             return str(error)
     layer._accelerated = True
     return None
@@ -133,7 +132,8 @@ def _to_ours(layer: Any) -> str | None:
 
 def _to_keras(layer: Any) -> None:
     """Make `layer` Keras's own."""
-    layer.__class__ = KERAS_LAYER
+    layer.before_restore()
+    layer.__class__ = layer.which.layers.LayerNormalization
     vars(layer).pop("_accelerated", None)
 
 
@@ -148,7 +148,8 @@ def _change(
     The class is all that differs: our layer adds no state to Keras's. Replacing the objects
     instead would miss those that composite layers and users hold, and Functional's graph.
     """
-    if not isinstance(model, keras.Model):
+    which = which_keras.of(model)
+    if which is None or not isinstance(model, which.Model):
         raise TypeError(f"model must be a Keras model. {checks.received('model', model)}")
     layers = keras_internals.flatten_layers(model)
     reasons = {}
@@ -161,7 +162,7 @@ def _change(
                 reasons[id(layer)] = why
         if None in reasons.values():
             for part in layers:
-                if isinstance(part, keras.Model):
+                if isinstance(part, which.Model):
                     keras_internals.forget_compiled_functions(part)
         return _report(verb, model, [(p, reasons[id(p)]) for p in layers if id(p) in reasons])
 
@@ -183,7 +184,8 @@ def _paths(model: keras.Model, layers: list[Any]) -> list[str]:
 
     Paths are shared in composite layers that are not built yet, or that build their parts by hand.
     """
-    paths = [layer.path or layer.name for layer in layers]
+    # Layers of Keras 2 have no path.
+    paths = [getattr(layer, "path", None) or layer.name for layer in layers]
     shared = Counter(paths)
     places = _places(model) if len(shared) < len(paths) else {}
     return [

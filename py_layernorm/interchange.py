@@ -2,21 +2,23 @@
 
 import functools
 from collections.abc import Iterable
+from types import ModuleType
 from typing import Any
 
 import keras
 
-from py_layernorm import checks
-from py_layernorm.layer import LayerNormalization
-
-KERAS_LAYER = keras.layers.LayerNormalization
+from py_layernorm import checks, which_keras
+from py_layernorm.shared_layer import SharedLayer
 
 
 def why_not_ours(layer: keras.layers.Layer) -> str | None:
     """None for a Keras layer to change, "" for any other kind of layer, else the reason."""
-    if not isinstance(layer, KERAS_LAYER) or isinstance(layer, LayerNormalization):
+    which = which_keras.of(layer)
+    if which is None or not isinstance(layer, which.layers.LayerNormalization):
         return ""
-    if type(layer) is not KERAS_LAYER:
+    if isinstance(layer, SharedLayer):
+        return ""
+    if type(layer) is not which.layers.LayerNormalization:
         return f"{type(layer).__name__} is a subclass with code of its own"
     if getattr(layer, "rms_scaling", False):
         return "rms_scaling is not layer normalisation"
@@ -25,9 +27,9 @@ def why_not_ours(layer: keras.layers.Layer) -> str | None:
 
 def why_not_kerass(layer: keras.layers.Layer) -> str | None:
     """Like `why_not_ours`, for changing our layer back."""
-    if not isinstance(layer, LayerNormalization):
+    if not isinstance(layer, SharedLayer):
         return ""
-    if type(layer) is not LayerNormalization:
+    if type(layer) is not which_keras.layer_class(layer.which):
         return f"{type(layer).__name__} is a subclass with code of its own"
     if layer.param_axis is not None:
         return f"Keras's layer has no param_axis, here {layer.param_axis}"
@@ -36,11 +38,13 @@ def why_not_kerass(layer: keras.layers.Layer) -> str | None:
 
 def _replaced(layer: keras.layers.Layer) -> str | None:
     """Which method that ours would override is no longer Keras's code, or None."""
-    for name, ours in vars(LayerNormalization).items():
-        if callable(ours) and hasattr(KERAS_LAYER, name):
+    which = which_keras.of(layer)
+    ours = which_keras.layer_class(which)
+    for name, method in {**vars(SharedLayer), **vars(ours)}.items():
+        if callable(method) and hasattr(which.layers.LayerNormalization, name):
             code = getattr(getattr(layer, name), "__func__", getattr(layer, name))
             module = getattr(code, "__globals__", {}).get("__name__", "")
-            if module.split(".")[0] != "keras":
+            if module.split(".")[0] != which.__name__:
                 return f"its {name}() was replaced"
     return None
 
@@ -67,10 +71,11 @@ def _wrong_order(layer: keras.layers.Layer) -> str | None:
     numbers first; later, in the order of the input's axes, as ours does. This tests the installed
     version.
     """
+    which = which_keras.of(layer)
     axis = (layer.axis,) if isinstance(layer.axis, int) else tuple(layer.axis)
     built_for = (layer.get_build_config() or {}).get("input_shape")
     ranks: Iterable[int] = [len(built_for)] if built_for else _ranks_that_tell(axis)
-    if any(_order_in_keras(axis, rank) != sorted(a % rank for a in axis) for rank in ranks):
+    if any(_order_in_keras(which, axis, rank) != sorted(a % rank for a in axis) for rank in ranks):
         return f"Keras orders gamma and beta wrongly for axis={list(axis)}"
     return None
 
@@ -83,11 +88,11 @@ def _ranks_that_tell(axis: tuple[int, ...]) -> Iterable[int]:
 
 
 @functools.cache
-def _order_in_keras(axis: tuple[int, ...], rank: int) -> list[int]:
+def _order_in_keras(which: ModuleType, axis: tuple[int, ...], rank: int) -> list[int]:
     """The axes that the weights of Keras's layer span, in their order."""
     order: list[int] = []
 
-    class Probe(keras.layers.LayerNormalization):
+    class Probe(which.layers.LayerNormalization):
         def add_weight(self, *args: Any, shape: tuple[int, ...], **kwargs: Any) -> None:
             order.extend(shape)
 

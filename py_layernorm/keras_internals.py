@@ -8,10 +8,12 @@ import functools
 import operator
 import sys
 from collections.abc import Callable, Container
-from types import CodeType, FrameType
+from types import CodeType, FrameType, ModuleType
 from typing import Any
 
 from keras import KerasTensor
+
+from py_layernorm import keras2_internals
 
 
 def levels_to_caller() -> int:
@@ -66,7 +68,11 @@ def functional_class() -> type | None:
 # What Keras compiles once for a model and keeps. It must be dropped when a layer changes, and Keras
 # has no public way to do so short of compile(), which makes the optimizer anew as well. NumPy's and
 # OpenVINO's models have no function for training; OpenVINO's keep a compiled model besides.
-COMPILED = ("train_function", "test_function", "predict_function", "ov_compiled_model")
+COMPILED = (
+    *("train_function", "test_function", "predict_function"),
+    "train_tf_function",  # Keras 2's, for TensorBoard
+    "ov_compiled_model",
+)
 
 
 def flatten_layers(layer: Any) -> list[Any]:
@@ -76,7 +82,7 @@ def flatten_layers(layer: Any) -> list[Any]:
     private name those are not reached.
     """
     try:
-        return layer._flatten_layers()
+        return list(layer._flatten_layers())
     except AttributeError:
         found = [layer]
         for part in getattr(layer, "layers", []):
@@ -86,7 +92,10 @@ def flatten_layers(layer: Any) -> list[Any]:
 
 def sublayers(layer: Any) -> list[Any]:
     """The layers that `layer` holds itself. There is no public name for those of a composite."""
-    return list(getattr(layer, "_layers", getattr(layer, "layers", [])))
+    try:
+        return list(layer._flatten_layers(recursive=False, include_self=False))
+    except AttributeError:
+        return list(getattr(layer, "layers", []))
 
 
 def tracker(layer: Any) -> Any:
@@ -103,7 +112,10 @@ def symbolic_inputs(layer: Any) -> list[Any]:
     The public `layer.input` gives those of the first call only.
     """
     nodes = getattr(layer, "_inbound_nodes", [])
-    return [tensor for node in nodes for tensor in getattr(node, "input_tensors", [])]
+    # Keras 2 has them under another name; its `input_tensors` is one tensor, or a structure.
+    names = ("keras_inputs", "input_tensors")
+    found = [next((getattr(n, name) for name in names if hasattr(n, name)), []) for n in nodes]
+    return [tensor for tensors in found for tensor in tensors]
 
 
 def forget_compiled_functions(model: Any) -> None:
@@ -113,14 +125,17 @@ def forget_compiled_functions(model: Any) -> None:
             setattr(model, name, None)
 
 
-def new_name(kind: str, taken: Container[str]) -> str | None:
+def new_name(which: ModuleType, kind: str, taken: Container[str]) -> str | None:
     """The next of the names that Keras makes up for a layer of a class, unlike those `taken`.
 
     Keras counts names for the whole process, and publicly only by making a layer. Without the
     private name the layer takes what Keras gives it: None.
     """
     try:
-        from keras.src.utils.naming import auto_name
+        if which.__name__ == "tf_keras":
+            auto_name = keras2_internals.namer()
+        else:
+            from keras.src.utils.naming import auto_name
     except ImportError:
         return None
     name = auto_name(kind)
