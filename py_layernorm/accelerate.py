@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any
 
 import keras
@@ -110,38 +111,37 @@ def restore(model: keras.Model) -> Report:
     return _change(model, "restored", interchange.why_not_kerass, _to_keras)
 
 
-def _to_ours(layer: Any) -> str | None:
+def _to_ours(layer: Any, which: ModuleType) -> str | None:
     """Make `layer` ours, or return why ours rejects an input in the model's graph.
 
     An input that is not in the graph is seen only in a call: because of `_accelerated`, Keras's
     code then computes it. That would work for the graph's inputs too, but not after saving and
     loading: a layer loaded from a file is entirely ours.
     """
-    kerass = type(layer)
-    layer.__class__ = which_keras.layer_class(which_keras.of(layer))
+    layer.__class__ = which_keras.layer_class(which)
     for tensor in keras_internals.symbolic_inputs(layer):
         try:
             checks.tensor(tensor, "inputs")
             layer.compute_output_shape(tensor.shape)
         except (TypeError, ValueError) as error:
-            layer.__class__ = kerass
+            layer.__class__ = which.layers.LayerNormalization
             return str(error)
     layer._accelerated = True
     return None
 
 
-def _to_keras(layer: Any) -> None:
+def _to_keras(layer: Any, which: ModuleType) -> None:
     """Make `layer` Keras's own."""
     layer.before_restore()
-    layer.__class__ = layer.which.layers.LayerNormalization
+    layer.__class__ = which.layers.LayerNormalization
     vars(layer).pop("_accelerated", None)
 
 
 def _change(
     model: keras.Model,
     verb: str,
-    why_not: Callable[[keras.layers.Layer], str | None],
-    change: Callable[[keras.layers.Layer], str | None],
+    why_not: Callable[[Any, ModuleType], str | None],
+    change: Callable[[Any, ModuleType], str | None],
 ) -> Report:
     """Change the class of each layer, unless a function gives a reason not to; undo all on error.
 
@@ -155,9 +155,9 @@ def _change(
     reasons = {}
     with all_or_nothing(model):
         for layer in layers:
-            why = why_not(layer)
+            why = why_not(layer, which)
             if why is None:
-                why = change(layer)
+                why = change(layer, which)
             if why != "":
                 reasons[id(layer)] = why
         if None in reasons.values():

@@ -59,8 +59,7 @@ def layer_norm(
 
     Source: Ba, Kiros, Hinton, Layer Normalization, 2016, https://arxiv.org/abs/1607.06450
     """
-    of_class = which_keras.of_class
-    which = of_class(type(x)) or of_class(type(gamma)) or of_class(type(beta))
+    which = next(filter(None, map(which_keras.of_class, map(type, (x, gamma, beta)))), None)
     if which is not None:
         which_keras.common(x=x, gamma=gamma, beta=beta)
         if any(map(checks.is_symbolic, (x, gamma, beta))):

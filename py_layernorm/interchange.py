@@ -5,40 +5,35 @@ from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
 
-import keras
-
 from py_layernorm import checks, which_keras
 from py_layernorm.shared_layer import SharedLayer
 
 
-def why_not_ours(layer: keras.layers.Layer) -> str | None:
+def why_not_ours(layer: Any, which: ModuleType) -> str | None:
     """None for a Keras layer to change, "" for any other kind of layer, else the reason."""
-    which = which_keras.of(layer)
-    if which is None or not isinstance(layer, which.layers.LayerNormalization):
+    kerass = which.layers.LayerNormalization
+    if not isinstance(layer, kerass) or isinstance(layer, SharedLayer):
         return ""
-    if isinstance(layer, SharedLayer):
-        return ""
-    if type(layer) is not which.layers.LayerNormalization:
+    if type(layer) is not kerass:
         return f"{type(layer).__name__} is a subclass with code of its own"
     if getattr(layer, "rms_scaling", False):
         return "rms_scaling is not layer normalisation"
-    return _replaced(layer) or _refused(layer) or _wrong_order(layer)
+    return _replaced(layer, which) or _refused(layer) or _wrong_order(layer, which)
 
 
-def why_not_kerass(layer: keras.layers.Layer) -> str | None:
+def why_not_kerass(layer: Any, which: ModuleType) -> str | None:
     """Like `why_not_ours`, for changing our layer back."""
     if not isinstance(layer, SharedLayer):
         return ""
-    if type(layer) is not which_keras.layer_class(layer.which):
+    if type(layer) is not which_keras.layer_class(which):
         return f"{type(layer).__name__} is a subclass with code of its own"
     if layer.param_axis is not None:
         return f"Keras's layer has no param_axis, here {layer.param_axis}"
-    return _wrong_order(layer)
+    return _wrong_order(layer, which)
 
 
-def _replaced(layer: keras.layers.Layer) -> str | None:
+def _replaced(layer: Any, which: ModuleType) -> str | None:
     """Which method that ours would override is no longer Keras's code, or None."""
-    which = which_keras.of(layer)
     ours = which_keras.layer_class(which)
     for name, method in {**vars(SharedLayer), **vars(ours)}.items():
         if callable(method) and hasattr(which.layers.LayerNormalization, name):
@@ -49,7 +44,7 @@ def _replaced(layer: keras.layers.Layer) -> str | None:
     return None
 
 
-def _refused(layer: keras.layers.Layer) -> str | None:
+def _refused(layer: Any) -> str | None:
     """Why ours cannot take the layer's arguments, few of which Keras checks, or None."""
     if layer.epsilon is None:
         return "Keras's layer and ours take epsilon=None for different numbers"
@@ -64,14 +59,13 @@ def _refused(layer: keras.layers.Layer) -> str | None:
     return None
 
 
-def _wrong_order(layer: keras.layers.Layer) -> str | None:
+def _wrong_order(layer: Any, which: ModuleType) -> str | None:
     """Why the weights have other shapes in Keras's layer than in ours, or None.
 
     Keras up to 3.13 uses the axes in the order listed; up to 3.15, in numerical order with negative
     numbers first; later, in the order of the input's axes, as ours does. This tests the installed
     version.
     """
-    which = which_keras.of(layer)
     axis = (layer.axis,) if isinstance(layer.axis, int) else tuple(layer.axis)
     built_for = (layer.get_build_config() or {}).get("input_shape")
     ranks: Iterable[int] = [len(built_for)] if built_for else _ranks_that_tell(axis)
@@ -92,7 +86,7 @@ def _order_in_keras(which: ModuleType, axis: tuple[int, ...], rank: int) -> list
     """The axes that the weights of Keras's layer span, in their order."""
     order: list[int] = []
 
-    class Probe(which.layers.LayerNormalization):
+    class Probe(which.layers.LayerNormalization):  # type: ignore[name-defined]
         def add_weight(self, *args: Any, shape: tuple[int, ...], **kwargs: Any) -> None:
             order.extend(shape)
 

@@ -5,7 +5,6 @@ when a release no longer has it. Nothing here imports Keras 2.
 """
 
 import sys
-from collections.abc import Callable
 from typing import Any
 
 
@@ -34,12 +33,15 @@ def functional_class() -> type | None:
     return Functional
 
 
-def namer() -> Callable[[str], str]:
-    """The function that makes up the names of layers of a class; ImportError if not found."""
+def auto_name(kind: str) -> str:
+    """The next of the names that Keras 2 makes up for a layer of a class; ImportError if not found.
+
+    Like Keras 3's `auto_name`, which has no public name either.
+    """
     from tf_keras.src.backend import unique_object_name
     from tf_keras.src.utils.generic_utils import to_snake_case
 
-    return lambda kind: unique_object_name(to_snake_case(kind), zero_based=True)
+    return str(unique_object_name(to_snake_case(kind), zero_based=True))
 
 
 # What holds a plain list or dict, and in which attribute. Keras 2 wraps the lists and dicts that a

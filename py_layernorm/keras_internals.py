@@ -5,6 +5,7 @@ tests/engines/test_keras_internals.py and tests/layer/test_models_internals.py f
 """
 
 import functools
+import importlib
 import operator
 import sys
 from collections.abc import Callable, Container
@@ -12,8 +13,6 @@ from types import CodeType, FrameType, ModuleType
 from typing import Any
 
 from keras import KerasTensor
-
-from py_layernorm import keras2_internals
 
 
 def levels_to_caller() -> int:
@@ -68,11 +67,7 @@ def functional_class() -> type | None:
 # What Keras compiles once for a model and keeps. It must be dropped when a layer changes, and Keras
 # has no public way to do so short of compile(), which makes the optimizer anew as well. NumPy's and
 # OpenVINO's models have no function for training; OpenVINO's keep a compiled model besides.
-COMPILED = (
-    *("train_function", "test_function", "predict_function"),
-    "train_tf_function",  # Keras 2's, for TensorBoard
-    "ov_compiled_model",
-)
+COMPILED = ("train_function", "test_function", "predict_function", "ov_compiled_model")
 
 
 def flatten_layers(layer: Any) -> list[Any]:
@@ -112,15 +107,14 @@ def symbolic_inputs(layer: Any) -> list[Any]:
     The public `layer.input` gives those of the first call only.
     """
     nodes = getattr(layer, "_inbound_nodes", [])
-    # Keras 2 has them under another name; its `input_tensors` is one tensor, or a structure.
-    names = ("keras_inputs", "input_tensors")
-    found = [next((getattr(n, name) for name in names if hasattr(n, name)), []) for n in nodes]
-    return [tensor for tensors in found for tensor in tensors]
+    # In Keras 2 it is `keras_inputs` that is a list.
+    lists = [getattr(n, "keras_inputs", None) or getattr(n, "input_tensors", []) for n in nodes]
+    return [tensor for tensors in lists for tensor in tensors]
 
 
 def forget_compiled_functions(model: Any) -> None:
     """Have what Keras compiles for training, testing and predicting made anew at its next use."""
-    for name in COMPILED:
+    for name in (*COMPILED, "train_tf_function"):  # the last is Keras 2's, for TensorBoard
         if getattr(model, name, None) is not None:
             setattr(model, name, None)
 
@@ -131,12 +125,11 @@ def new_name(which: ModuleType, kind: str, taken: Container[str]) -> str | None:
     Keras counts names for the whole process, and publicly only by making a layer. Without the
     private name the layer takes what Keras gives it: None.
     """
+    keras2 = which.__name__ == "tf_keras"
+    module = "py_layernorm.keras2_internals" if keras2 else "keras.src.utils.naming"
     try:
-        if which.__name__ == "tf_keras":
-            auto_name = keras2_internals.namer()
-        else:
-            from keras.src.utils.naming import auto_name
-    except ImportError:
+        auto_name = importlib.import_module(module).auto_name
+    except (ImportError, AttributeError):
         return None
     name = auto_name(kind)
     while name in taken:

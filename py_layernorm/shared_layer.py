@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 from py_layernorm import checks, functional, registry, which_keras
 from py_layernorm.axes import Axes, Axis
 
-
 # Any, for type checkers: Keras's own layer comes after this class among the bases.
 _Base: Any = object
 

@@ -24,7 +24,7 @@ def of(value: object) -> ModuleType | None:
 
 
 @functools.lru_cache(maxsize=256)
-def of_class(cls: type) -> ModuleType | None:
+def of_class(cls: Any) -> ModuleType | None:
     """The Keras that a class is of."""
     for base in cls.__mro__:
         package = str(base.__module__).partition(".")[0]

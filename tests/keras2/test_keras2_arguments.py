@@ -47,8 +47,9 @@ def test_at_build(arguments, shape, message):
         layer.build(shape)
     assert not layer.built
     assert layer.get_config() == before
-    with pytest.raises(ValueError, match=message.split(".*")[0]):
-        layer(tf_keras.Input(batch_shape=shape))
+    if shape:  # Keras 2 has no symbolic tensor of rank 0
+        with pytest.raises(ValueError, match=message.split(".*")[0]):
+            layer(tf_keras.Input(batch_shape=shape))
 
 
 @pytest.mark.parametrize("axis", [-1, 1, [1, 2], (1, -1), [-1]], ids=str)

@@ -32,7 +32,8 @@ def test_layer(case, graph, engine):
 def test_the_numbers_are_those_of_keras_3s_layer(case, engine):
     x, gamma, beta, _ = case.arrays()
     layers = [
-        kind(**case.layer_arguments) for kind in (LayerNormalization, py_layernorm.LayerNormalization)
+        kind(**case.layer_arguments)
+        for kind in (LayerNormalization, py_layernorm.LayerNormalization)
     ]
     for layer in layers:
         layer.build(case.shape)
@@ -82,7 +83,12 @@ def test_training_is_that_of_keras_own_layer(jit_compile, engine):
     histories = []
     for kind in (tf_keras.layers.LayerNormalization, LayerNormalization):
         tf_keras.utils.set_random_seed(0)
-        layers = [tf_keras.Input((5, 6)), tf_keras.layers.Dense(7), kind(), tf_keras.layers.Dense(1)]
+        layers = [
+            tf_keras.Input((5, 6)),
+            tf_keras.layers.Dense(7),
+            kind(),
+            tf_keras.layers.Dense(1),
+        ]
         model = tf_keras.Sequential(layers)
         model.compile(tf_keras.optimizers.Adam(0.01), "mse", jit_compile=jit_compile)
         history = model.fit(X, X[..., :1], epochs=4, verbose=0, shuffle=False).history["loss"]
@@ -139,7 +145,7 @@ def test_masks_pass_through():
     y = LayerNormalization()(embedding(np.array([[1, 2, 0], [3, 0, 0]])))
     np.testing.assert_array_equal(y._keras_mask, [[True, True, False], [True, False, False]])
     masked = tf_keras.Sequential(
-        [tf_keras.Input((3,)), embedding, LayerNormalization(), tf_keras.layers.LSTM(2)]
+        [tf_keras.Input((None,)), embedding, LayerNormalization(), tf_keras.layers.LSTM(2)]
     )
     ids = np.array([[1, 2, 0], [1, 2, 0]])
     np.testing.assert_allclose(masked(ids), masked(ids[:, :2]), rtol=1e-6)
@@ -158,10 +164,9 @@ def test_regularizers_and_constraints_act():
         beta_initializer="ones",
         beta_regularizer=tf_keras.regularizers.L2(0.25),
         gamma_constraint=tf_keras.constraints.MaxNorm(1.0),
-        activity_regularizer="l2",
     )
     model = tf_keras.Sequential([tf_keras.Input((4,)), layer])
-    assert sum(map(float, model.losses[:2])) == 4 * 0.5 + 4 * 0.25
+    assert sum(map(float, model.losses)) == 4 * 0.5 + 4 * 0.25
     model.compile("sgd", "mse")
     model.fit(np.ones((2, 4)), np.ones((2, 4)), verbose=0)
     assert np.linalg.norm(layer.gamma) <= 1 + 1e-6

@@ -10,6 +10,7 @@ import py_layernorm
 LAYER, HELPER = py_layernorm.LayerNormalization, py_layernorm.layer_layer_normalization
 X = np.ones((2, 3), dtype="float32")
 
+
 @pytest.mark.parametrize("make", [LAYER, HELPER], ids=["layer", "helper"])
 @pytest.mark.parametrize(("argument", "value", "error", "expected"), AT_CONSTRUCTION)
 def test_at_construction(make, argument, value, error, expected):
