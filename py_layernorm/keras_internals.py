@@ -106,8 +106,7 @@ def symbolic_inputs(layer: Any) -> list[Any]:
 
     The public `layer.input` gives those of the first call only.
     """
-    nodes = getattr(layer, "_inbound_nodes", [])
-    # In Keras 2 it is `keras_inputs` that is a list.
+    nodes = getattr(layer, "_inbound_nodes", [])  # whose list is `keras_inputs` in Keras 2
     lists = [getattr(n, "keras_inputs", None) or getattr(n, "input_tensors", []) for n in nodes]
     return [tensor for tensors in lists for tensor in tensors]
 
@@ -125,10 +124,9 @@ def new_name(which: ModuleType, kind: str, taken: Container[str]) -> str | None:
     Keras counts names for the whole process, and publicly only by making a layer. Without the
     private name the layer takes what Keras gives it: None.
     """
-    keras2 = which.__name__ == "tf_keras"
-    module = "py_layernorm.keras2_internals" if keras2 else "keras.src.utils.naming"
+    names = {"keras": "keras.src.utils.naming", "tf_keras": "py_layernorm.keras2_internals"}
     try:
-        auto_name = importlib.import_module(module).auto_name
+        auto_name = importlib.import_module(names[which.__name__]).auto_name
     except (ImportError, AttributeError):
         return None
     name = auto_name(kind)

@@ -31,10 +31,8 @@ def test_layer(case, graph, engine):
 @pytest.mark.parametrize("case", [c for c in CASES if c.dtype == "float32"][:36:5], ids=str)
 def test_the_numbers_are_those_of_keras_3s_layer(case, engine):
     x, gamma, beta, _ = case.arrays()
-    layers = [
-        kind(**case.layer_arguments)
-        for kind in (LayerNormalization, py_layernorm.LayerNormalization)
-    ]
+    kinds = (LayerNormalization, py_layernorm.LayerNormalization)
+    layers = [kind(**case.layer_arguments) for kind in kinds]
     for layer in layers:
         layer.build(case.shape)
         layer.set_weights([w for w in (gamma, beta) if w is not None])
@@ -83,13 +81,8 @@ def test_training_is_that_of_keras_own_layer(jit_compile, engine):
     histories = []
     for kind in (tf_keras.layers.LayerNormalization, LayerNormalization):
         tf_keras.utils.set_random_seed(0)
-        layers = [
-            tf_keras.Input((5, 6)),
-            tf_keras.layers.Dense(7),
-            kind(),
-            tf_keras.layers.Dense(1),
-        ]
-        model = tf_keras.Sequential(layers)
+        dense = tf_keras.layers.Dense
+        model = tf_keras.Sequential([tf_keras.Input((5, 6)), dense(7), kind(), dense(1)])
         model.compile(tf_keras.optimizers.Adam(0.01), "mse", jit_compile=jit_compile)
         history = model.fit(X, X[..., :1], epochs=4, verbose=0, shuffle=False).history["loss"]
         histories.append([*history, model.evaluate(X, X[..., :1], verbose=0)])
