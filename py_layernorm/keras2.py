@@ -21,8 +21,21 @@ CALL, CALL_NORM = map(
 )
 
 
-@tf_keras.saving.register_keras_serializable(package="py_layernorm")
-class LayerNormalization(SharedLayer, tf_keras.layers.LayerNormalization):
+def _registered(cls: type) -> type:
+    """`cls`, which Keras 2 finds when it loads a file.
+
+    By the class's own name too: that is all that Keras 2 reads of a layer within a wrapper, and of
+    one within a nested model in an `.h5` file.
+    """
+    tf_keras.utils.get_custom_objects()[cls.__name__] = cls
+    name = cls.__name__.title().replace("_", "")
+    return tf_keras.saving.register_keras_serializable("py_layernorm", name)(cls)
+
+
+# The class has not the name of Keras's own, which Keras 2 would make of our layer in those places,
+# but one with the same form in snake case, by which it finds the weights in a file.
+@_registered
+class Layer_normalization(SharedLayer, tf_keras.layers.LayerNormalization):
     """Layer normalisation for Keras 2: every row is centred and scaled by its mean and variance.
 
         y = (x - mean) / sqrt(var + epsilon) * gamma + beta
@@ -73,11 +86,12 @@ class LayerNormalization(SharedLayer, tf_keras.layers.LayerNormalization):
             self.axis = list(self.axes(shape).normalised)
 
 
+LayerNormalization = Layer_normalization
 OWN_CALL = LayerNormalization.call
 
 
-@tf_keras.saving.register_keras_serializable(package="py_layernorm")
-class LayerNorm(functional.SharedLayerNorm, tf_keras.layers.Layer):
+@_registered
+class Layer_norm(functional.SharedLayerNorm, tf_keras.layers.Layer):
     """`layer_norm` for symbolic tensors of Keras 2, and in its saved models: without weights."""
 
     which = tf_keras
@@ -90,6 +104,9 @@ class LayerNorm(functional.SharedLayerNorm, tf_keras.layers.Layer):
     def call(self, x: Any, gamma: Any = None, beta: Any = None) -> Any:
         gamma, beta = map(_from_file, (gamma, beta))
         return CALL_NORM(self, x, gamma, beta)
+
+
+LayerNorm = Layer_norm
 
 
 def _from_file(parameter: Any) -> Any:

@@ -127,9 +127,9 @@ def new_name(which: ModuleType, kind: str, taken: Container[str]) -> str | None:
     names = {"keras": "keras.src.utils.naming", "tf_keras": "py_layernorm.keras2_internals"}
     try:
         auto_name = importlib.import_module(names[which.__name__]).auto_name
+        name = auto_name(kind)
     except (ImportError, AttributeError):
         return None
-    name = auto_name(kind)
     while name in taken:
         name = auto_name(kind)
     return name
