@@ -1,5 +1,6 @@
-# The functions that embed.py uses in the R that it starts. Objects pass between the languages
-# through `post` in embed.py: reticulate passes them by reference and converts plain values.
+# The functions that embed.py uses in the R that process.py starts. Objects pass between the
+# languages through `post` in embed.py: reticulate passes them by reference and converts plain
+# values.
 local(
   {
     # The version of a package, "" if it is not installed.

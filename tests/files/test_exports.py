@@ -1,89 +1,18 @@
-"""Graphs that leave the process hold standard ops; those that run in it keep the native one."""
-
-import os
-import subprocess
-import sys
+"""What leaves the process holds standard ops, whichever way it leaves."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from keras_versions import KERAS
+from leaving import MODELS, SPEC, Module, X, fresh, functional, used
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-import py_layernorm
-from py_layernorm import LayerNormalization, engines, layer_norm
+from py_layernorm import engines
 
 pytestmark = pytest.mark.skipif(
     engines.fused_unavailable() is not None, reason=str(engines.fused_unavailable())
 )
-
-SHAPE = (3, 4)
-SPEC = tf.TensorSpec((None, *SHAPE), name="x")
-X = np.random.default_rng(0).normal(size=(2, *SHAPE)).astype("float32")
-
-
-def functional():
-    x = keras.Input(SHAPE, name="x")
-    y = LayerNormalization(axis=[1, 2], param_axis=-1)(x)
-    return filled(keras.Model(x, layer_norm(keras.layers.Dense(5)(y), np.arange(5.0) + 1.0)))
-
-
-def sequential():
-    return filled(keras.Sequential([keras.Input(SHAPE, name="x"), LayerNormalization()]))
-
-
-def accelerated():
-    layers = [keras.Input(SHAPE, name="x"), keras.layers.LayerNormalization(axis=1)]
-    model = filled(keras.Sequential(layers))
-    assert py_layernorm.accelerate(model).changed
-    return model
-
-
-class Subclassed(keras.Model):
-    def __init__(self):
-        super().__init__()
-        self.norm = LayerNormalization()
-
-    def call(self, x):
-        return self.norm(x) + layer_norm(x)
-
-
-def subclassed():
-    model = Subclassed()
-    model(X)
-    return model
-
-
-def used():
-    """A model whose training and prediction were traced, with the native op, before it is saved."""
-    model = functional()
-    model.compile("sgd", "mse", jit_compile=False)
-    model.fit(X, np.ones((2, 3, 5)), verbose=0)
-    model.predict(X, verbose=0)
-    model.evaluate(X, np.ones((2, 3, 5)), verbose=0)
-    return model
-
-
-def filled(model):
-    random = np.random.default_rng(1)
-    model.set_weights([random.normal(size=w.shape) for w in model.weights])
-    return model
-
-
-MODELS = [functional, sequential, accelerated, subclassed, used]
-
-
-class Module(tf.Module):
-    """A module whose function is traced when it is saved."""
-
-    def __init__(self, model):
-        super().__init__()
-        self.model = model
-
-    @tf.function(input_signature=[SPEC])
-    def serve(self, x):
-        return self.model(x)
 
 
 def save(model, path):
@@ -125,19 +54,6 @@ for path in sys.argv[2:]:
     np.save(path + ".npy", y.numpy())
 assert "py_layernorm" not in sys.modules
 """
-
-
-def fresh(code, *arguments, **environment):
-    """`code` in a new process, which must succeed; -I keeps it from importing us by chance."""
-    done = subprocess.run(
-        [sys.executable, "-I", "-c", code, *map(str, arguments)],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout.strip()
 
 
 def test_saved_models_load_where_we_are_not_imported(tmp_path):
@@ -230,125 +146,3 @@ def test_openvino(make):
     converted = openvino.convert_model(model, example_input=tf.constant(X))
     compiled = openvino.compile_model(converted, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     np.testing.assert_allclose(compiled(X)[0], model(X), atol=1e-5)
-
-
-def loop(x):
-    for _ in tf.range(2):
-        x = layer_norm(x)
-    return x
-
-
-def compiled():
-    model = functional()
-    model.compile("sgd", "mse", jit_compile=False)
-    return model
-
-
-def strategy():
-    chosen = tf.distribute.MirroredStrategy(["CPU:0"])
-    return chosen.run(tf.function(layer_norm), (tf.constant(X),))
-
-
-RUNS = {
-    "predict": lambda: compiled().predict(X, verbose=0),
-    "fit": lambda: compiled().fit(X, np.ones((2, 3, 5)), verbose=0),
-    "evaluate": lambda: compiled().evaluate(X, np.ones((2, 3, 5)), verbose=0),
-    "tf.function": lambda: tf.function(layer_norm)(X),
-    "tf.function in tf.function": lambda: tf.function(lambda x: tf.function(layer_norm)(x))(X),
-    "a loop": lambda: tf.function(loop)(tf.constant(X)),
-    "map_fn": lambda: tf.map_fn(layer_norm, tf.constant(X)),
-    "vectorized_map": lambda: tf.vectorized_map(layer_norm, tf.constant(X)),
-    "data.map": lambda: list(tf.data.Dataset.from_tensors(X).map(layer_norm)),
-    "data.map in predict": lambda: compiled().predict(
-        tf.data.Dataset.from_tensors(X).map(layer_norm), verbose=0
-    ),
-    "a strategy": strategy,
-}
-
-
-@pytest.mark.parametrize("name", RUNS)
-def test_what_runs_here_keeps_the_native_op(name, monkeypatch):
-    def portable(*arguments):
-        raise AssertionError("the portable engine was called")
-
-    monkeypatch.setattr(engines.portable, "layer_norm", portable)
-    RUNS[name]()
-
-
-def test_asking_for_a_graph_while_fused_is_set_is_an_error():
-    with (
-        py_layernorm.use_engine("fused"),
-        pytest.raises(RuntimeError, match=r"cannot serve here: .*get_concrete_function"),
-    ):
-        tf.function(layer_norm).get_concrete_function(SPEC)
-
-
-def traced_before():
-    """A concrete function of a user's own, which was called before it was asked for.
-
-    `tf.saved_model.save` traces a `tf.function` anew; of this the graph is all that there is.
-    """
-    module = tf.Module()
-    serve = tf.function(lambda x: layer_norm(x), input_signature=[SPEC])
-    serve(X)
-    module.serve = serve.get_concrete_function()
-    return module
-
-
-LOAD = """
-import sys, numpy as np, tensorflow as tf{also}
-try:
-    serve = tf.saved_model.load(sys.argv[1]).serve
-except Exception as error:
-    sys.exit(print(error))
-x = tf.constant(np.arange(24.0).reshape(2, 3, 4), "float32")
-with tf.GradientTape() as tape:
-    tape.watch(x)
-    y = serve(x)
-print(np.isfinite(tape.gradient(y, x)).all())
-"""
-
-
-def test_a_graph_that_holds_the_op_loads_after_the_import_alone(tmp_path):
-    tf.saved_model.save(traced_before(), str(tmp_path))
-    assert "Op type not registered 'PyLayernorm'" in fresh(LOAD.format(also=""), tmp_path)
-    assert fresh(LOAD.format(also="\nimport py_layernorm"), tmp_path) == "True"
-
-
-def test_the_remedy_for_a_function_that_is_traced_before(tmp_path):
-    with py_layernorm.use_engine("portable"):
-        module = traced_before()
-    tf.saved_model.save(module, str(tmp_path))
-    assert fresh(LOAD.format(also=""), tmp_path) == "True"
-
-
-def test_a_function_that_ran_is_traced_anew_when_it_is_saved(tmp_path):
-    module = tf.Module()
-    module.serve = tf.function(lambda x: layer_norm(x), input_signature=[SPEC])
-    module.serve(X)
-    tf.saved_model.save(module, str(tmp_path))
-    assert fresh(LOAD.format(also=""), tmp_path) == "True"
-
-
-def test_importing_choosing_and_making_layers_initialise_nothing():
-    """What TensorFlow refuses to change once it is initialised can still be changed."""
-    code = """
-import tensorflow as tf
-import py_layernorm
-with py_layernorm.use_engine("fused"):
-    py_layernorm.LayerNormalization(axis=[1, 2])
-    py_layernorm.layer_layer_normalization()
-    py_layernorm.engines.describe()
-tf.config.threading.set_intra_op_parallelism_threads(3)
-tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
-)
-print(len(tf.config.list_logical_devices("CPU")))
-"""
-    assert fresh(code) == "2"
-
-
-def test_importing_on_another_backend_does_not_import_tensorflow():
-    pytest.importorskip("scipy")  # which Keras's NumPy backend needs
-    code = "import sys, py_layernorm; print('tensorflow' in sys.modules)"
-    assert fresh(code, KERAS_BACKEND="numpy") == "False"

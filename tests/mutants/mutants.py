@@ -184,7 +184,7 @@ PYTHON = [
     ("what lists and the tracker held is not put back", "rollback.py",
      "_refill(container, content)", "pass",
      "tests/layer/test_faults.py::test_an_add_that_fails_at_any_step"),
-    ("R's handler of Ctrl-C stays", "r/embed.py",
+    ("R's handler of Ctrl-C stays", "r/process.py",
      "if handler is not None:", "if handler is None:",
      "tests/r/test_r.py::test_what_reticulate_changes_is_changed_back"),
 ]  # fmt: skip

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 import py_layernorm
-from py_layernorm.r import RError, layernorm_r
-from py_layernorm.r import embed as r_module
+from py_layernorm.r import RError, embed, layernorm_r, process
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +215,7 @@ def test_what_reticulate_changes_is_changed_back(monkeypatch):
         monkeypatch.setattr(sys, "path", ["/somewhere"])
         old = signal.signal(signal.SIGINT, handler)
         try:
-            with r_module._undisturbed():
+            with process.undisturbed():
                 assert os.environ[check] == "false"
                 sys.path[:] = ["", "/somewhere", "/reticulate"]
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -233,7 +232,7 @@ def test_without_rpy2(monkeypatch):
     monkeypatch.setitem(sys.modules, "rpy2", None)
     monkeypatch.delitem(sys.modules, "rpy2.rinterface", raising=False)
     with pytest.raises(ImportError, match="needs rpy2") as caught:
-        r_module._import_rpy2()
+        process._import_rpy2()
     assert f'{sys.executable} -m pip install "py-layernorm[r]"' in str(caught.value)
 
 
@@ -241,14 +240,14 @@ def test_without_r(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("R_HOME", raising=False)
     with pytest.raises(RuntimeError, match=r"R was not found: .*apt-get install r-base"):
-        r_module._import_rpy2()
+        process._import_rpy2()
 
 
 def test_in_a_python_that_r_has_started(monkeypatch):
     monkeypatch.setenv("R_SESSION_INITIALIZED", f'PID={os.getpid()}:NAME="reticulate"')
     monkeypatch.delitem(sys.modules, "rpy2.rinterface", raising=False)
     with pytest.raises(RuntimeError, match="R has started this Python"):
-        r_module._import_rpy2()
+        process._import_rpy2()
 
 
 @pytest.mark.parametrize(
@@ -262,10 +261,10 @@ def test_in_a_python_that_r_has_started(monkeypatch):
 def test_without_the_r_packages(package, version, message):
     functions = {"version": lambda name: [version if name == package else "99.0"]}
     with pytest.raises(RuntimeError, match=message):
-        r_module._Session(functions)
+        embed._Session(functions)
 
 
 def test_a_failure_to_bind_names_the_interpreter():
     functions = {"version": lambda name: ["99.0"], "bind": lambda program: ["no such library"]}
     with pytest.raises(RuntimeError, match=rf"{sys.executable}: no such library"):
-        r_module._Session(functions)
+        embed._Session(functions)

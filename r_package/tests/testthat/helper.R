@@ -16,10 +16,10 @@ skip_if_no_keras3 <- function() {
 
 py_keras <- function() reticulate::import("keras")
 
-# From Keras 3.15 on any function may be a regularizer or a constraint.
-skip_if_keras_takes_no_functions <- function() {
+# Keras takes any function as a regularizer or a constraint from 3.15 on.
+skip_without_functions <- function() {
   version <- package_version(py_keras()$`__version__`)
-  if (version < "3.15") skip("Keras older than 3.15 takes no function as a regularizer")
+  if (version < "3.15") testthat::skip("Keras older than 3.15 takes no function as a regularizer")
 }
 
 # A model of `features` inputs, with Keras's automatic names counted anew.

@@ -62,7 +62,7 @@ test_that("Keras's initializers, regularizers and constraints come back from Pyt
 
 test_that("the layer says of each R function that no file can bring it back, and weights can", {
   skip_if_no_py_layernorm()
-  skip_if_keras_takes_no_functions()
+  skip_without_functions()
   ops <- py_keras()$ops
   functions <- list(
     beta_initializer = function(shape, dtype) array(0.5, dim = unlist(shape)),
@@ -93,7 +93,7 @@ test_that("the layer says of each R function that no file can bring it back, and
 
 test_that("a layer that is made twice for its name warns once", {
   skip_if_no_py_layernorm()
-  skip_if_keras_takes_no_functions()
+  skip_without_functions()
   model <- new_model() |> layer_layer_normalization()
   py_keras()$utils$clear_session() # the next name is the one that the model holds
   said <- testthat::capture_warnings(

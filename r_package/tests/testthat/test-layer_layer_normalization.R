@@ -247,7 +247,7 @@ test_that("adding to a compiled model warns in R", {
 
 test_that("R functions work in training as initializer, regularizer and constraint", {
   skip_if_no_py_layernorm()
-  skip_if_keras_takes_no_functions()
+  skip_without_functions()
   ops <- py_keras()$ops
   model <- new_model()
   suppressWarnings(layer_layer_normalization(

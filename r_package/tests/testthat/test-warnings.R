@@ -43,7 +43,8 @@ alterations <- list(
     layer_layer_normalization(compiled(model))
   },
   "layer_layer_normalization() with an R function" = function(model) {
-    layer_layer_normalization(model, beta_initializer = function(shape, dtype) array(0, dim = unlist(shape)))
+    zeros <- function(shape, dtype) array(0, dim = unlist(shape))
+    layer_layer_normalization(model, beta_initializer = zeros)
   },
   "compose_layer() of a compiled model" = function(model) {
     compose_layer(compiled(model), py_keras()$layers$ReLU())
