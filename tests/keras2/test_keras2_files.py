@@ -1,10 +1,7 @@
 """Keras 2's files come back with the same numbers, also in a new process; weights both ways."""
 
 import json
-import os
 import pickle
-import subprocess
-import sys
 import warnings
 
 import numpy as np
@@ -17,7 +14,7 @@ from py_layernorm.keras2 import LayerNormalization
 
 SHAPE = (3, 4)
 X = np.random.default_rng(0).normal(size=(2, *SHAPE)).astype("float32")
-CLOSE = {"rtol": 1e-5, "atol": 1e-6}  # Keras's GRU adds in another order from model to model
+CLOSE = {"rtol": 1e-5, "atol": 1e-6}  # Keras's layers add in another order from model to model
 
 
 def filled(model):
@@ -47,7 +44,7 @@ def functional():
 
 def wrapped():
     layers = tf_keras.layers
-    parts = [layers.TimeDistributed(LayerNormalization()), layers.Bidirectional(layers.GRU(2))]
+    parts = [layers.TimeDistributed(LayerNormalization()), layers.Bidirectional(layers.SimpleRNN(2))]
     return filled(tf_keras.Sequential([tf_keras.Input(SHAPE), sequential(), *parts]))
 
 
@@ -82,7 +79,7 @@ def configs(model):
 @pytest.mark.parametrize("make", MODELS)
 def test_files_come_back(make, name, tmp_path):
     if make is wrapped and name == "model":
-        pytest.skip("Keras takes ten seconds to write a GRU so")
+        pytest.skip("Keras takes ten seconds to write an RNN so")
     model = make()
     model.compile("adam", "mse")
     save(model, tmp_path / name)
@@ -107,60 +104,6 @@ def test_json_pickle_and_clones(make):
         np.testing.assert_allclose(copy.predict(X, verbose=0), y, **CLOSE)
 
 
-# A new process that has not imported this package, or only later than Keras 2.
-LOAD = """
-import pickle, sys
-import numpy as np
-import tf_keras
-how, path, x = sys.argv[1], sys.argv[2], np.load(sys.argv[3])
-if how == "bare":
-    import tensorflow as tf
-    loaded = tf.saved_model.load(path)
-    y = loaded.signatures["serving_default"](tf.constant(x))
-    y = next(iter(y.values())).numpy()
-    assert "py_layernorm" not in sys.modules
-elif how == "pickle":
-    with open(path, "rb") as file:
-        y = pickle.load(file).predict(x, verbose=0)
-else:
-    import py_layernorm
-    y = tf_keras.models.load_model(path).predict(x, verbose=0)
-np.save(path + ".npy", y)
-"""
-
-
-@pytest.mark.parametrize(
-    ("how", "name"),
-    [
-        ("bare", "model"),
-        ("pickle", "model.pickle"),
-        ("imported", "model.h5"),
-        ("imported", "model.keras"),
-    ],
-)
-def test_files_in_a_new_process(how, name, tmp_path):
-    model = functional()
-    model.compile("sgd", "mse")
-    model.fit(X, X, verbose=0)  # traced with the native op
-    y = model.predict(X, verbose=0)
-    np.save(tmp_path / "x.npy", X)
-    path = tmp_path / name
-    if how == "pickle":
-        path.write_bytes(pickle.dumps(model))
-    else:
-        save(model, path)
-    done = subprocess.run(
-        [sys.executable, "-c", LOAD, how, path, tmp_path / "x.npy"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ,
-        cwd=tmp_path,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    np.testing.assert_allclose(np.load(f"{path}.npy"), y, rtol=1e-5, atol=1e-6)
-
-
 @pytest.mark.parametrize("way", ["save", "export", "tf.saved_model"])
 def test_nothing_that_leaves_the_process_holds_the_native_op(way, tmp_path):
     model = functional()
@@ -176,30 +119,6 @@ def test_nothing_that_leaves_the_process_holds_the_native_op(way, tmp_path):
     assert b"PyLayernorm" not in (tmp_path / "model" / "saved_model.pb").read_bytes().replace(
         b"PyLayernorm:0", b""
     )
-
-
-@pytest.mark.parametrize("name", FORMATS[:2])
-def test_a_process_without_this_package_fails_to_load(name, tmp_path):
-    """And never makes Keras's own layer of ours, which may give other numbers."""
-    for axis, place in (([2, 1], "flat"), ([2, 1], "nested")):
-        model = tf_keras.Sequential([tf_keras.Input((4, 4)), LayerNormalization(axis=axis)])
-        if place == "nested":
-            model = tf_keras.Sequential([tf_keras.Input((4, 4)), model])
-        (tmp_path / place).mkdir()
-        save(model, tmp_path / place / name)
-    code = """
-import sys, tf_keras
-for path in sys.argv[1:]:
-    try:
-        tf_keras.models.load_model(path)
-    except Exception as error:
-        print(f"failed: {error}")
-"""
-    paths = [tmp_path / place / name for place in ("flat", "nested")]
-    done = subprocess.run(
-        [sys.executable, "-c", code, *paths], capture_output=True, text=True, check=True
-    )
-    assert done.stdout.count("failed:") == 2, done.stdout
 
 
 def pair(axis):

@@ -1,8 +1,5 @@
 """Which Keras serves: by the objects of a call, by the process's setting, and never both."""
 
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
@@ -101,109 +98,6 @@ def test_the_two_are_never_mixed_in_compose_layer(two, three):
 def test_the_two_are_never_mixed(call):
     with pytest.raises(TypeError, match=BOTH):
         call()
-
-
-def fresh(code, **environment):
-    import os
-
-    return subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, **environment},
-    )
-
-
-# Each part in a process of its own, forked before TensorFlow starts threads.
-PARTS = """
-import os, sys
-import py_layernorm
-
-def part(function):
-    sys.stdout.flush()
-    child = os.fork()
-    if child:
-        assert os.waitpid(child, 0)[1] == 0, function.__name__
-        return
-    try:
-        function()
-        print(function.__name__, "ok", flush=True)
-        os._exit(0)
-    except BaseException:
-        import traceback
-        traceback.print_exc()
-        os._exit(1)
-"""
-
-IMPORTS = (
-    PARTS
-    + """
-@part
-def imports_no_second_keras():
-    assert not [name for name in sys.modules if name.split(".")[0] == "tf_keras"]
-    assert "py_layernorm.keras2" not in sys.modules
-
-@part
-def registers_when_keras_2_is_imported():
-    import tf_keras
-    found = tf_keras.saving.get_registered_object("py_layernorm>LayerNormalization")
-    assert found is sys.modules["py_layernorm.keras2"].LayerNormalization
-    assert not any(type(f).__module__.startswith("py_layernorm") for f in sys.meta_path)
-
-@part
-def works_without_keras_2():
-    import numpy as np
-    sys.modules["tf_keras"] = None
-    layer = py_layernorm.layer_layer_normalization()
-    assert layer(np.ones((2, 3), "float32")).shape == (2, 3)
-    py_layernorm.layer_norm(np.ones((2, 3), "float32"))
-    try:
-        import tf_keras
-    except ModuleNotFoundError:
-        pass
-    else:
-        raise AssertionError
-
-@part
-def follows_tensorflows_setting():
-    import numpy as np
-    os.environ["TF_USE_LEGACY_KERAS"] = "1"
-    layer = py_layernorm.layer_layer_normalization()
-    import tf_keras
-    assert isinstance(layer, tf_keras.layers.LayerNormalization)
-    y = py_layernorm.layer_layer_normalization(np.ones((2, 3), "float32"))
-    tf_keras.backend.set_floatx("float64")
-    assert py_layernorm.layer_norm(np.ones((2, 3), "int32")).dtype.name == "float64"
-
-@part
-def says_that_keras_2_is_missing():
-    os.environ["TF_USE_LEGACY_KERAS"] = "True"
-    sys.modules["tf_keras"] = None
-    try:
-        py_layernorm.layer_layer_normalization()
-    except ImportError as error:
-        assert "TF_USE_LEGACY_KERAS asks for Keras 2, and tf_keras is not installed" in str(error)
-        assert "Received: TF_USE_LEGACY_KERAS=True" in str(error)
-    else:
-        raise AssertionError
-"""
-)
-
-
-def test_the_process():
-    done = fresh(IMPORTS)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.count(" ok") == 5
-
-
-def test_registered_if_keras_2_was_imported_before():
-    code = """
-import tf_keras, py_layernorm
-assert tf_keras.saving.get_registered_object("py_layernorm>LayerNormalization")
-"""
-    done = fresh(code)
-    assert done.returncode == 0, done.stderr[-2000:]
 
 
 def test_tensors_of_neither_take_either_layer():
