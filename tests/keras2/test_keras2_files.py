@@ -44,7 +44,10 @@ def functional():
 
 def wrapped():
     layers = tf_keras.layers
-    parts = [layers.TimeDistributed(LayerNormalization()), layers.Bidirectional(layers.SimpleRNN(2))]
+    parts = [
+        layers.TimeDistributed(LayerNormalization()),
+        layers.Bidirectional(layers.SimpleRNN(2)),
+    ]
     return filled(tf_keras.Sequential([tf_keras.Input(SHAPE), sequential(), *parts]))
 
 

@@ -260,7 +260,9 @@ def test_a_failure_half_way_leaves_the_model_as_it_was(change, monkeypatch):
     reasons = {accelerate: "why_not_ours", restore: "why_not_kerass"}
     original = getattr(interchange, reasons[change])
     monkeypatch.setattr(
-        interchange, reasons[change], lambda layer: None if layer is fails else original(layer)
+        interchange,
+        reasons[change],
+        lambda layer, which: None if layer is fails else original(layer, which),
     )
     object.__setattr__(fails, "__class__", Brittle)
     with pytest.raises(MemoryError):
