@@ -46,6 +46,7 @@ class SharedLayer(_Base):
                 "rms_scaling must be False: use keras.layers.RMSNormalization for RMS "
                 "normalisation. Received: rms_scaling=True"
             )
+        which_keras.usable(self.which)
         which_keras.same(self.which, **kwargs)
         axis = checks.axis(axis)
         super().__init__(

@@ -88,6 +88,22 @@ def default() -> ModuleType:
     return tf_keras
 
 
+def usable(which: ModuleType) -> None:
+    """Check that our layer for that Keras can compute.
+
+    Raises:
+        RuntimeError: for Keras 2, whose tensors are TensorFlow's, if Keras 3 runs on another
+            backend: our engines are Keras 3's.
+    """
+    backend = keras.backend.backend()
+    if which is not keras and backend != "tensorflow":
+        raise RuntimeError(
+            "with objects of Keras 2 (tf_keras), Keras 3 must run on TensorFlow too: set "
+            "KERAS_BACKEND=tensorflow before Python imports keras. Received: "
+            f"KERAS_BACKEND={backend}"
+        )
+
+
 def layer_class(which: ModuleType) -> Any:
     """Our layer for that Keras."""
     return _ours(which, "layer").LayerNormalization
@@ -102,4 +118,5 @@ def _ours(which: ModuleType, module: str) -> Any:
     """Our module for Keras 3, or the one for Keras 2."""
     from importlib import import_module
 
+    usable(which)
     return import_module(f"py_layernorm.{module if which is keras else 'keras2'}")

@@ -111,3 +111,19 @@ def test_a_class_that_only_looks_like_keras_2s():
     assert which_keras.of(fake()) is None
     with pytest.raises(TypeError, match="object must be None"):
         py_layernorm.layer_layer_normalization(fake())
+
+
+def test_keras_3_must_run_on_tensorflow_too(monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    x, model = tf_keras.Input((3,)), sequential(tf_keras)
+    model.add(tf_keras.layers.LayerNormalization())
+    for call in (
+        LayerNormalization,
+        lambda: py_layernorm.layer_layer_normalization(x),
+        lambda: py_layernorm.layer_norm(x),
+        lambda: py_layernorm.layer_layer_normalization(model),
+        lambda: py_layernorm.accelerate(model),
+    ):
+        with pytest.raises(RuntimeError, match=r"must run on TensorFlow.*Received: KERAS_B.*=jax"):
+            call()
+    assert len(model.layers) == 1
