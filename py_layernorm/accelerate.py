@@ -74,8 +74,10 @@ def accelerate(model: keras.Model) -> Report:
     >>> print(accelerate(keras.Sequential(layers, name="model")))
     1 layer accelerated: model/norm
     """
+    # Asked before anything changes: afterwards nothing may fail.
+    xla = keras2_internals.is_compiled(model) and getattr(model, "jit_compile", False)
     report = _change(model, "accelerated", interchange.why_not_ours, _to_ours)
-    if report.changed and keras2_internals.is_compiled(model) and model.jit_compile:
+    if report.changed and xla:
         report.note = (
             "The model is compiled for XLA, which uses the portable engine. To use the fused "
             "engine, compile it again with jit_compile=False."
@@ -108,7 +110,7 @@ def restore(model: keras.Model) -> Report:
     >>> print(restore(layer_layer_normalization(model, name="norm")))
     1 layer restored: model/norm
     """
-    return _change(model, "restored", interchange.why_not_kerass, _to_keras)
+    return _change(model, "restored", interchange.why_not_keras, _to_keras)
 
 
 def _to_ours(layer: Any, which: ModuleType) -> str | None:

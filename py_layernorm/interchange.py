@@ -21,7 +21,7 @@ def why_not_ours(layer: Any, which: ModuleType) -> str | None:
     return _replaced(layer, which) or _refused(layer) or _wrong_order(layer, which)
 
 
-def why_not_kerass(layer: Any, which: ModuleType) -> str | None:
+def why_not_keras(layer: Any, which: ModuleType) -> str | None:
     """Like `why_not_ours`, for changing our layer back."""
     if not isinstance(layer, SharedLayer):
         return ""

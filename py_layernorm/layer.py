@@ -75,7 +75,12 @@ class LayerNormalization(SharedLayer, keras.layers.LayerNormalization):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         # A subclass with its own `call`, or a patched one, may take any input.
         if args and type(self).call is OWN_CALL:
-            if len(args) == 1 and not kwargs and KERAS_LAYER.__call__ is KERAS_CALL:
+            if (
+                len(args) == 1
+                and not kwargs
+                and KERAS_LAYER.__call__ is KERAS_CALL
+                and keras.Operation.__call__ is OPERATION_CALL
+            ):
                 short = self.__dict__.get("_short_way")
                 if short is None or short[0] is not engines.chosen:
                     short = self.__dict__["_short_way"] = engines.short_way(self)
@@ -88,7 +93,11 @@ class LayerNormalization(SharedLayer, keras.layers.LayerNormalization):
 
     def compute_output_spec(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         # Keras's method requires every argument of `call`, and a subclass may not pass them on.
-        if isinstance(inputs, keras.KerasTensor) and not (args or kwargs or self._accelerated):
+        if (
+            isinstance(inputs, keras.KerasTensor)
+            and not (args or kwargs or self._accelerated)
+            and type(self).compute_output_shape is LayerNormalization.compute_output_shape
+        ):
             return keras.KerasTensor(self.compute_output_shape(inputs.shape), self.compute_dtype)
         return super().compute_output_spec(inputs, *args, **kwargs)
 
@@ -100,7 +109,7 @@ class LayerNormalization(SharedLayer, keras.layers.LayerNormalization):
         return super().from_config(legacy_format.read(config))
 
 
-# The short way of eager calls must not skip these: a user or a tool may have replaced either.
+# The short way of eager calls must not skip these: a user or a tool may have replaced one.
 OWN_CALL = LayerNormalization.call
 KERAS_LAYER = keras.layers.LayerNormalization
-KERAS_CALL = KERAS_LAYER.__call__
+KERAS_CALL, OPERATION_CALL = KERAS_LAYER.__call__, keras.Operation.__call__

@@ -109,10 +109,10 @@ class SharedLayer(_Base):
             )
 
     def build_from_config(self, config: dict[str, Any]) -> None:
-        if isinstance(config, dict) and "shapes_dict" in config:  # of a subclass with more inputs
-            super().build_from_config(config)
-        else:
+        if type(self).build is which_keras.layer_class(self.which).build:
             self.build(checks.built_shape(config))
+        else:  # of a subclass, which may have several inputs
+            super().build_from_config(config)
 
     def check_input(self, x: Any) -> None:
         """Raise what `call` would raise for `x`, before Keras creates weights for it."""
