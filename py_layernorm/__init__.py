@@ -8,7 +8,9 @@ with Keras, which is required to load a `.keras` file that contains one.
 __version__ = "0.1.0"
 
 try:
-    from py_layernorm import engines, pickling
+    import keras
+
+    from py_layernorm import engines, keras_internals, pickling, when_imported
     from py_layernorm.accelerate import accelerate, restore
     from py_layernorm.compose import compose_layer, layer_layer_normalization
     from py_layernorm.engines import get_engine, use_engine
@@ -17,7 +19,8 @@ try:
     from py_layernorm.layer import LayerNormalization
 
     engines.register()
-    pickling.register()
+    pickling.register(keras.Sequential, keras_internals.functional_class())
+    when_imported.register_with_keras2()
 except Exception as _problem:
     # Keras or a working backend is missing. `python -m py_layernorm` has to import this file to
     # report it, so the error is raised only when one of the names is used.

@@ -3,13 +3,19 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any
 
 import keras
 
-from py_layernorm import checks, engines, interchange, keras_internals
-from py_layernorm.interchange import KERAS_LAYER
-from py_layernorm.layer import LayerNormalization
+from py_layernorm import (
+    checks,
+    engines,
+    interchange,
+    keras2_internals,
+    keras_internals,
+    which_keras,
+)
 from py_layernorm.rollback import all_or_nothing
 
 
@@ -75,14 +81,15 @@ def accelerate(model: keras.Model) -> Report:
     >>> print(accelerate(keras.Sequential(layers, name="model")))
     1 layer accelerated: model/norm
     """
+    # Asked before anything changes: afterwards nothing may fail.
+    xla = keras2_internals.is_compiled(model) and getattr(model, "jit_compile", False)
+    reason = engines.unavailable_under_xla() if xla else None
     report = _change(model, "accelerated", interchange.why_not_ours, _to_ours)
-    if report.changed and model.compiled and model.jit_compile:
-        reason = engines.unavailable_under_xla()
-        if reason:
-            report.note = (
-                f"The model is compiled for XLA, which uses the portable engine here: {reason}. To "
-                "use the fused engine, compile it again with jit_compile=False."
-            )
+    if report.changed and reason:
+        report.note = (
+            f"The model is compiled for XLA, which uses the portable engine here: {reason}. To "
+            "use the fused engine, compile it again with jit_compile=False."
+        )
     return report
 
 
@@ -114,56 +121,58 @@ def restore(model: keras.Model) -> Report:
     return _change(model, "restored", interchange.why_not_keras, _to_keras)
 
 
-def _to_ours(layer: Any) -> str | None:
+def _to_ours(layer: Any, which: ModuleType) -> str | None:
     """Make `layer` ours, or return why ours rejects an input in the model's graph.
 
     An input that is not in the graph is seen only in a call: because of `_accelerated`, Keras's
     code then computes it. That would work for the graph's inputs too, but not after saving and
     loading: a layer loaded from a file is entirely ours.
     """
-    layer.__class__ = LayerNormalization
+    layer.__class__ = which_keras.layer_class(which)
     for tensor in keras_internals.symbolic_inputs(layer):
         try:
             checks.tensor(tensor, "inputs")
-            layer.compute_output_spec(tensor)
+            layer.compute_output_shape(tensor.shape)
         except (TypeError, ValueError) as error:
-            layer.__class__ = KERAS_LAYER
+            layer.__class__ = which.layers.LayerNormalization
             return str(error)
     layer._accelerated = True
     return None
 
 
-def _to_keras(layer: Any) -> None:
+def _to_keras(layer: Any, which: ModuleType) -> None:
     """Make `layer` Keras's own."""
-    layer.__class__ = KERAS_LAYER
+    layer.before_restore()
+    layer.__class__ = which.layers.LayerNormalization
     vars(layer).pop("_accelerated", None)
 
 
 def _change(
     model: keras.Model,
     verb: str,
-    why_not: Callable[[keras.layers.Layer], str | None],
-    change: Callable[[keras.layers.Layer], str | None],
+    why_not: Callable[[Any, ModuleType], str | None],
+    change: Callable[[Any, ModuleType], str | None],
 ) -> Report:
     """Change the class of each layer, unless a function gives a reason not to; undo all on error.
 
     The class is all that differs: our layer adds no state to Keras's. Replacing the objects
     instead would miss those that composite layers and users hold, and Functional's graph.
     """
-    if not isinstance(model, keras.Model):
+    which = which_keras.of(model)
+    if which is None or not isinstance(model, which.Model):
         raise TypeError(f"model must be a Keras model. {checks.received('model', model)}")
     layers = keras_internals.flatten_layers(model)
     reasons = {}
     with all_or_nothing(model):
         for layer in layers:
-            why = why_not(layer)
+            why = why_not(layer, which)
             if why is None:
-                why = change(layer)
+                why = change(layer, which)
             if why != "":
                 reasons[id(layer)] = why
         if None in reasons.values():
             for part in layers:
-                if isinstance(part, keras.Model):
+                if isinstance(part, which.Model):
                     keras_internals.forget_compiled_functions(part)
         return _report(verb, model, [(p, reasons[id(p)]) for p in layers if id(p) in reasons])
 
@@ -185,7 +194,8 @@ def _paths(model: keras.Model, layers: list[Any]) -> list[str]:
 
     Paths are shared in composite layers that are not built yet, or that build their parts by hand.
     """
-    paths = [layer.path or layer.name for layer in layers]
+    # Layers of Keras 2 have no path.
+    paths = [getattr(layer, "path", None) or layer.name for layer in layers]
     shared = Counter(paths)
     places = _places(model) if len(shared) < len(paths) else {}
     return [

@@ -3,12 +3,13 @@
 import functools
 import math
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Any
 
 import keras
 import numpy as np
 
-from py_layernorm import keras_internals
+from py_layernorm import keras2_internals, keras_internals
 from py_layernorm.axes import Axes, Axis, listed, resolve
 
 # Complex, string and 8-bit float inputs are not supported.
@@ -18,6 +19,9 @@ INPUT_DTYPES = (
     "bool",
     *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
 )
+# Classes of tensors that do not store every element; the second of each is Keras 2's.
+RAGGED = ("RaggedTensor", "RaggedKerasTensor")
+SPARSE = ("SparseTensor", "SparseKerasTensor", "JAXSparse", "BCOO")
 
 
 def received(name: str, value: object) -> str:
@@ -157,8 +161,8 @@ def built_shape(config: Any) -> Sequence[int | None]:
     return shape
 
 
-def epsilon(value: Any) -> float:
-    """`value` as a float; None means `keras.backend.epsilon()**2`.
+def epsilon(value: Any, which: ModuleType = keras) -> float:
+    """`value` as a float; None means `keras.backend.epsilon()**2`, of the Keras `which`.
 
     Raises:
         ValueError: for anything but None or a finite number that is not negative.
@@ -166,7 +170,7 @@ def epsilon(value: Any) -> float:
     if type(value) is float and 0 <= value < math.inf:
         return value
     if value is None:
-        return float(keras.backend.epsilon()) ** 2
+        return float(which.backend.epsilon()) ** 2
     number = isinstance(value, (int, float, np.integer, np.floating))
     try:
         fine = number and not isinstance(value, bool) and math.isfinite(value) and value >= 0
@@ -193,17 +197,23 @@ def flag(value: Any, name: str) -> bool:
 
 def is_tensor(value: object) -> bool:
     """Whether `value` is a NumPy array, a tensor of Keras's backend or a symbolic one."""
-    return isinstance(value, (np.ndarray, keras.KerasTensor, keras.Variable)) or bool(
-        keras.ops.is_tensor(value)
+    return (
+        isinstance(value, (np.ndarray, keras.Variable))
+        or is_symbolic(value)
+        or bool(keras.ops.is_tensor(value))
     )
+
+
+def is_symbolic(value: object) -> bool:
+    """Whether `value` is a symbolic tensor of either Keras."""
+    return isinstance(value, keras.KerasTensor) or keras2_internals.is_symbolic(value)
 
 
 def is_dense_tensor(value: object) -> bool:
     """Whether `value` is one tensor or array that stores every element."""
     if isinstance(value, keras.KerasTensor):
         return not keras_internals.is_sparse_or_ragged(value)
-    sparse = ("RaggedTensor", "SparseTensor", "MaskedArray", "JAXSparse", "BCOO")
-    return type(value).__name__ not in sparse and is_tensor(value)
+    return type(value).__name__ not in (*RAGGED, *SPARSE, "MaskedArray") and is_tensor(value)
 
 
 _dense_types: set[type] = set()  # all instances of these are dense tensors
@@ -249,11 +259,11 @@ def dtype_name(dtype: object) -> str:
 def _instead_of_tensor(value: object) -> str:
     """What to pass instead of a value that is not one dense tensor."""
     kind = type(value).__name__
-    if kind == "RaggedTensor" or getattr(value, "ragged", False):
+    if kind in RAGGED or getattr(value, "ragged", False):
         return "Pad it first, for example with its method to_tensor(). "
     if kind == "MaskedArray":
         return "Its method filled() makes one. "
-    if kind == "SparseTensor" or getattr(value, "sparse", False):
+    if kind in SPARSE or getattr(value, "sparse", False):
         return "keras.ops.convert_to_tensor(x, sparse=False) makes one of a sparse tensor. "
     return "numpy.asarray makes one of a list of numbers. "
 

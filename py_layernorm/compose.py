@@ -1,13 +1,13 @@
 """Composing a layer with an object, and the helper that constructs a layer and composes it."""
 
 import warnings
+from types import ModuleType
 from typing import Any
 
 import keras
 
-from py_layernorm import checks, keras_internals
+from py_layernorm import checks, keras2_internals, keras_internals, which_keras
 from py_layernorm.axes import Axis
-from py_layernorm.layer import LayerNormalization
 from py_layernorm.rollback import all_or_nothing
 
 
@@ -44,34 +44,34 @@ def compose_layer(object: Any, layer: keras.layers.Layer) -> Any:
 
     Source: the `object` argument of the layer functions in R's keras.
     """
-    if not isinstance(layer, keras.layers.Layer):
+    which = which_keras.of(layer)
+    if which is None or not isinstance(layer, which.layers.Layer):
         raise TypeError(f"layer must be a Keras layer. {checks.received('layer', layer)}")
-    _check_object(object)
+    which_keras.common(object=object, layer=layer)
+    _check_object(object, which)
     if object is None:
         return layer
-    if isinstance(object, keras.Sequential):
+    if isinstance(object, which.Sequential):
         _add(object, layer)
         return object
     return layer(object)
 
 
-def _check_object(object: Any) -> None:
+def _check_object(object: Any, which: ModuleType) -> None:
     """Raise TypeError, saying what to pass instead, unless `object` can take a layer."""
-    if object is None or isinstance(object, keras.Sequential) or checks.is_tensor(object):
+    if object is None or isinstance(object, which.Sequential) or checks.is_tensor(object):
         return
     raise TypeError(
         "object must be None, a keras.Sequential or a tensor (symbolic, eager or a NumPy array). "
-        f"{_instead(object)}{checks.received('object', object)}"
+        f"{_instead(object, which)}{checks.received('object', object)}"
     )
 
 
-def _instead(object: Any) -> str:
+def _instead(object: Any, which: ModuleType) -> str:
     """What to pass instead of an object that `compose_layer` cannot take."""
-    if any(cls.__module__.split(".")[0] == "tf_keras" for cls in type(object).__mro__):
-        return "This is an object of Keras 2 (tf_keras): make it with Keras 3, by `import keras`. "
-    if isinstance(object, keras.Model):
+    if isinstance(object, which.Model):
         return "Pass a model's output tensor: object=model.output. "
-    if isinstance(object, keras.layers.Layer):
+    if isinstance(object, which.layers.Layer):
         return "Pass a layer's output tensor, or put both into a keras.Sequential. "
     if isinstance(object, (list, tuple)) and any(checks.is_tensor(o) for o in object):
         return "Pass one tensor at a time, or join them with keras.layers.Concatenate. "
@@ -94,7 +94,7 @@ def _add(model: keras.Sequential, layer: keras.layers.Layer) -> None:
         model.add(layer)
         # Otherwise Keras would train, test and predict with old traces, without the layer.
         keras_internals.forget_compiled_functions(model)
-        if model.compiled:
+        if keras2_internals.is_compiled(model):
             warnings.warn(
                 f"'{model.name}' was compiled before '{layer.name}' was added: compile it again "
                 "before you train it, because its optimizer does not know the new weights.",
@@ -159,14 +159,15 @@ def layer_layer_normalization(
 
     Source: `layer_layer_normalization` in R's keras.
     """
-    _check_object(object)
+    which = which_keras.of(object) or which_keras.default()
+    _check_object(object, which)
     if checks.is_tensor(object):
         checks.tensor(object, "object")
-    if name is None and isinstance(object, keras.Sequential):
+    if name is None and isinstance(object, which.Sequential):
         # Keras counts names per process, so a loaded model may already use the next name.
         taken = {other.name for other in keras_internals.sublayers(object)}
-        name = keras_internals.new_name("LayerNormalization", taken)
-    layer = LayerNormalization(
+        name = keras_internals.new_name(which, "LayerNormalization", taken)
+    layer = which_keras.layer_class(which)(
         axis=axis,
         epsilon=epsilon,
         center=center,

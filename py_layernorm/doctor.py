@@ -42,17 +42,17 @@ def pip_install(what: str) -> str:
 
 
 def python_findings() -> Iterator[Finding]:
-    import py_layernorm
+    from py_layernorm import __version__
+    from py_layernorm.doctor_keras2 import keras2_findings
 
-    yield Finding(
-        "py_layernorm", f"{py_layernorm.__version__}, {Path(py_layernorm.__file__).parent}"
-    )
+    yield Finding("py_layernorm", f"{__version__}, {Path(__file__).parent}")
     yield Finding("Python", f"{platform.python_version()}, {sys.executable}")
     for package in PACKAGES:
         try:
             yield Finding(package, importlib.metadata.version(package))
         except importlib.metadata.PackageNotFoundError:
             continue
+    yield from keras2_findings()
     yield Finding("compiler", find_compiler() or "none found")
     yield from keras_findings()
 

@@ -1,12 +1,16 @@
 """`layer_norm`: the function under the layer. It checks its arguments and calls the engine."""
 
-from typing import Any
+from types import ModuleType
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
 
-from py_layernorm import checks, engines, legacy_format
+from py_layernorm import checks, engines, legacy_format, which_keras
 from py_layernorm.axes import Axes, Axis
+
+# Any, for type checkers: Keras's own class comes after the shared one among the bases.
+_Base: Any = object
 
 
 def layer_norm(
@@ -55,20 +59,24 @@ def layer_norm(
 
     Source: Ba, Kiros, Hinton, Layer Normalization, 2016, https://arxiv.org/abs/1607.06450
     """
-    axis, epsilon = checks.axis(axis), checks.epsilon(epsilon)
+    which = next(filter(None, map(which_keras.of_class, map(type, (x, gamma, beta)))), None)
+    if which is not None:
+        which_keras.common(x=x, gamma=gamma, beta=beta)
+        if any(map(checks.is_symbolic, (x, gamma, beta))):
+            return which_keras.operation_class(which)(axis, epsilon, param_axis)(x, gamma, beta)
+    which = which or which_keras.default()
+    axis, epsilon = checks.axis(axis), checks.epsilon(epsilon, which)
     param_axis = None if param_axis is None else checks.axis(param_axis, "param_axis")
-    symbolic = keras.KerasTensor
-    if isinstance(x, symbolic) or isinstance(gamma, symbolic) or isinstance(beta, symbolic):
-        return LayerNorm(axis, epsilon, param_axis)(x, gamma, beta)
     came = checks.tensor(x, "x")
     axes = checks.axes(axis, param_axis, x.shape)
     checks.weights(gamma, beta, axes, x.shape)
-    return normalize(x, came, gamma, beta, axes, epsilon)
+    return normalize(x, came, gamma, beta, axes, epsilon, result_dtype(came, which))
 
 
-@keras.saving.register_keras_serializable(package="py_layernorm")
-class LayerNorm(keras.Operation):
-    """`layer_norm` as an operation, for symbolic tensors and saved models."""
+class SharedLayerNorm(_Base):
+    """What `LayerNorm` for Keras 3 and for Keras 2 share; comes before Keras's own class."""
+
+    which: ClassVar[ModuleType]  # the Keras of the operation
 
     def __init__(
         self,
@@ -77,30 +85,41 @@ class LayerNorm(keras.Operation):
         param_axis: Axis | None = None,
         *,
         name: str | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(name=name)
+        super().__init__(name=name, **kwargs)
         self.axis = checks.axis(axis)
-        self.epsilon = checks.epsilon(epsilon)
+        self.epsilon = checks.epsilon(epsilon, self.which)
         self.param_axis = None if param_axis is None else checks.axis(param_axis, "param_axis")
 
     def call(self, x: Any, gamma: Any = None, beta: Any = None) -> Any:
         came = checks.tensor(x, "x")
         axes = checks.axes(self.axis, self.param_axis, x.shape)
         checks.weights(gamma, beta, axes, x.shape)
-        return normalize(x, came, gamma, beta, axes, self.epsilon)
-
-    def compute_output_spec(self, x: Any, gamma: Any = None, beta: Any = None) -> keras.KerasTensor:
-        came = checks.tensor(x, "x")
-        axes = checks.axes(self.axis, self.param_axis, x.shape)
-        checks.weights(gamma, beta, axes, x.shape)
-        return keras.KerasTensor(x.shape, dtype=result_dtype(came))
+        return normalize(x, came, gamma, beta, axes, self.epsilon, result_dtype(came, self.which))
 
     def get_config(self) -> dict[str, Any]:
         """Keras on its own would record the arguments as passed: NumPy ints, which it cannot save,
         and epsilon=None, which may mean another number where the file is loaded."""
         config = super().get_config()
         config.update(axis=self.axis, epsilon=self.epsilon, param_axis=self.param_axis)
-        return legacy_format.written(config)
+        return config
+
+
+@keras.saving.register_keras_serializable(package="py_layernorm")
+class LayerNorm(SharedLayerNorm, keras.Operation):
+    """`layer_norm` as an operation, for symbolic tensors and saved models."""
+
+    which = keras
+
+    def compute_output_spec(self, x: Any, gamma: Any = None, beta: Any = None) -> keras.KerasTensor:
+        came = checks.tensor(x, "x")
+        axes = checks.axes(self.axis, self.param_axis, x.shape)
+        checks.weights(gamma, beta, axes, x.shape)
+        return keras.KerasTensor(x.shape, dtype=result_dtype(came, keras))
+
+    def get_config(self) -> dict[str, Any]:
+        return legacy_format.written(super().get_config())
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "LayerNorm":
@@ -114,17 +133,16 @@ def normalize(
     beta: Any,
     axes: Axes,
     epsilon: float,
-    dtype: str | None = None,
+    dtype: str,
 ) -> Any:
     """The part that the layer and `layer_norm` share.
 
     `x` has the dtype `came`, which may be any real dtype; the output has `dtype`.
     """
-    dtype = dtype or result_dtype(came)
     x = ops.convert_to_tensor(x, dtype=None if came in checks.FLOAT_DTYPES else dtype)
     return engines.layer_norm(x, gamma, beta, axes, epsilon, dtype)
 
 
-def result_dtype(came: str) -> str:
+def result_dtype(came: str, which: ModuleType) -> str:
     """The dtype of `layer_norm(x)` for `x` of dtype `came`: its own, or Keras's default."""
-    return came if came in checks.FLOAT_DTYPES else keras.config.floatx()
+    return came if came in checks.FLOAT_DTYPES else which.backend.floatx()

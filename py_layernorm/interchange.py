@@ -2,50 +2,49 @@
 
 import functools
 from collections.abc import Iterable
+from types import ModuleType
 from typing import Any
 
-import keras
-
-from py_layernorm import checks
-from py_layernorm.layer import LayerNormalization
-
-KERAS_LAYER = keras.layers.LayerNormalization
+from py_layernorm import checks, which_keras
+from py_layernorm.shared_layer import SharedLayer
 
 
-def why_not_ours(layer: keras.layers.Layer) -> str | None:
+def why_not_ours(layer: Any, which: ModuleType) -> str | None:
     """None for a Keras layer to change, "" for any other kind of layer, else the reason."""
-    if not isinstance(layer, KERAS_LAYER) or isinstance(layer, LayerNormalization):
+    kerass = which.layers.LayerNormalization
+    if not isinstance(layer, kerass) or isinstance(layer, SharedLayer):
         return ""
-    if type(layer) is not KERAS_LAYER:
+    if type(layer) is not kerass:
         return f"{type(layer).__name__} is a subclass with code of its own"
     if getattr(layer, "rms_scaling", False):
         return "rms_scaling is not layer normalisation"
-    return _replaced(layer) or _refused(layer) or _wrong_order(layer)
+    return _replaced(layer, which) or _refused(layer) or _wrong_order(layer, which)
 
 
-def why_not_keras(layer: keras.layers.Layer) -> str | None:
+def why_not_keras(layer: Any, which: ModuleType) -> str | None:
     """Like `why_not_ours`, for changing our layer back."""
-    if not isinstance(layer, LayerNormalization):
+    if not isinstance(layer, SharedLayer):
         return ""
-    if type(layer) is not LayerNormalization:
+    if type(layer) is not which_keras.layer_class(which):
         return f"{type(layer).__name__} is a subclass with code of its own"
     if layer.param_axis is not None:
         return f"Keras's layer has no param_axis, here {layer.param_axis}"
-    return _wrong_order(layer)
+    return _wrong_order(layer, which)
 
 
-def _replaced(layer: keras.layers.Layer) -> str | None:
+def _replaced(layer: Any, which: ModuleType) -> str | None:
     """Which method that ours would override is no longer Keras's code, or None."""
-    for name, ours in vars(LayerNormalization).items():
-        if callable(ours) and hasattr(KERAS_LAYER, name):
+    ours = which_keras.layer_class(which)
+    for name, method in {**vars(SharedLayer), **vars(ours)}.items():
+        if callable(method) and hasattr(which.layers.LayerNormalization, name):
             code = getattr(getattr(layer, name), "__func__", getattr(layer, name))
             module = getattr(code, "__globals__", {}).get("__name__", "")
-            if module.split(".")[0] != "keras":
+            if module.split(".")[0] != which.__name__:
                 return f"its {name}() was replaced"
     return None
 
 
-def _refused(layer: keras.layers.Layer) -> str | None:
+def _refused(layer: Any) -> str | None:
     """Why ours cannot take the layer's arguments, few of which Keras checks, or None."""
     if layer.epsilon is None:
         return "Keras's layer and ours take epsilon=None for different numbers"
@@ -60,7 +59,7 @@ def _refused(layer: keras.layers.Layer) -> str | None:
     return None
 
 
-def _wrong_order(layer: keras.layers.Layer) -> str | None:
+def _wrong_order(layer: Any, which: ModuleType) -> str | None:
     """Why the weights have other shapes in Keras's layer than in ours, or None.
 
     Keras up to 3.13 uses the axes in the order listed; up to 3.15, in numerical order with negative
@@ -70,7 +69,7 @@ def _wrong_order(layer: keras.layers.Layer) -> str | None:
     axis = (layer.axis,) if isinstance(layer.axis, int) else tuple(layer.axis)
     built_for = (layer.get_build_config() or {}).get("input_shape")
     ranks: Iterable[int] = [len(built_for)] if built_for else _ranks_that_tell(axis)
-    if any(_order_in_keras(axis, rank) != sorted(a % rank for a in axis) for rank in ranks):
+    if any(_order_in_keras(which, axis, rank) != sorted(a % rank for a in axis) for rank in ranks):
         return f"Keras orders gamma and beta wrongly for axis={list(axis)}"
     return None
 
@@ -83,11 +82,11 @@ def _ranks_that_tell(axis: tuple[int, ...]) -> Iterable[int]:
 
 
 @functools.cache
-def _order_in_keras(axis: tuple[int, ...], rank: int) -> list[int]:
+def _order_in_keras(which: ModuleType, axis: tuple[int, ...], rank: int) -> list[int]:
     """The axes that the weights of Keras's layer span, in their order."""
     order: list[int] = []
 
-    class Probe(keras.layers.LayerNormalization):
+    class Probe(which.layers.LayerNormalization):  # type: ignore[name-defined]
         def add_weight(self, *args: Any, shape: tuple[int, ...], **kwargs: Any) -> None:
             order.extend(shape)
 

@@ -5,10 +5,11 @@ tests/engines/test_keras_internals.py and tests/layer/test_models_internals.py f
 """
 
 import functools
+import importlib
 import operator
 import sys
 from collections.abc import Callable, Container
-from types import CodeType, FrameType
+from types import CodeType, FrameType, ModuleType
 from typing import Any
 
 from keras import KerasTensor
@@ -71,7 +72,7 @@ def flatten_layers(layer: Any) -> list[Any]:
     private name those are not reached.
     """
     try:
-        return layer._flatten_layers()
+        return list(layer._flatten_layers())
     except AttributeError:
         found = [layer]
         for part in getattr(layer, "layers", []):
@@ -81,7 +82,10 @@ def flatten_layers(layer: Any) -> list[Any]:
 
 def sublayers(layer: Any) -> list[Any]:
     """The layers that `layer` holds itself. There is no public name for those of a composite."""
-    return list(getattr(layer, "_layers", getattr(layer, "layers", [])))
+    try:
+        return list(layer._flatten_layers(recursive=False, include_self=False))
+    except AttributeError:
+        return list(getattr(layer, "layers", []))
 
 
 def tracker(layer: Any) -> Any:
@@ -97,28 +101,30 @@ def symbolic_inputs(layer: Any) -> list[Any]:
 
     The public `layer.input` gives those of the first call only.
     """
-    nodes = getattr(layer, "_inbound_nodes", [])
-    return [tensor for node in nodes for tensor in getattr(node, "input_tensors", [])]
+    nodes = getattr(layer, "_inbound_nodes", [])  # whose list is `keras_inputs` in Keras 2
+    lists = [getattr(n, "keras_inputs", None) or getattr(n, "input_tensors", []) for n in nodes]
+    return [tensor for tensors in lists for tensor in tensors]
 
 
 def forget_compiled_functions(model: Any) -> None:
     """Drop what Keras compiled for training, testing and predicting; the next use rebuilds it."""
-    for name in COMPILED:
+    for name in (*COMPILED, "train_tf_function"):  # the last is Keras 2's, for TensorBoard
         if getattr(model, name, None) is not None:
             setattr(model, name, None)
 
 
-def new_name(kind: str, taken: Container[str]) -> str | None:
+def new_name(which: ModuleType, kind: str, taken: Container[str]) -> str | None:
     """The next of the names that Keras makes up for a layer of a class, unlike those `taken`.
 
     Keras counts names for the whole process, and publicly only by making a layer. Without the
     private name the layer takes what Keras gives it: None.
     """
+    names = {"keras": "keras.src.utils.naming", "tf_keras": "py_layernorm.keras2_internals"}
     try:
-        from keras.src.utils.naming import auto_name
-    except ImportError:
+        auto_name = importlib.import_module(names[which.__name__]).auto_name
+        name = auto_name(kind)
+    except (ImportError, AttributeError):
         return None
-    name = auto_name(kind)
     while name in taken:
         name = auto_name(kind)
     return name

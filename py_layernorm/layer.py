@@ -1,17 +1,15 @@
-"""`LayerNormalization`: the layer, its arguments and its weights."""
+"""`LayerNormalization`: the layer of Keras 3."""
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
-from keras import ops
 
-from py_layernorm import checks, engines, functional, legacy_format, registry
-from py_layernorm.axes import Axes, Axis
+from py_layernorm import engines, legacy_format
+from py_layernorm.shared_layer import SharedLayer
 
 
 @keras.saving.register_keras_serializable(package="py_layernorm")
-class LayerNormalization(keras.layers.LayerNormalization):
+class LayerNormalization(SharedLayer, keras.layers.LayerNormalization):
     """Layer normalisation: every row is centred and scaled by its own mean and variance.
 
         y = (x - mean) / sqrt(var + epsilon) * gamma + beta
@@ -71,115 +69,8 @@ class LayerNormalization(keras.layers.LayerNormalization):
     the arguments are those of `tf.keras.layers.LayerNormalization`.
     """
 
-    # For a layer that was Keras's until `accelerate` changed its class.
-    param_axis: Axis | None = None
-    # Set by `accelerate`: input that this class rejects still goes to Keras's code.
-    _accelerated = False
-
-    def __init__(
-        self,
-        axis: Axis = -1,
-        epsilon: float | None = 1e-3,
-        center: bool = True,
-        scale: bool = True,
-        beta_initializer: Any = "zeros",
-        gamma_initializer: Any = "ones",
-        beta_regularizer: Any = None,
-        gamma_regularizer: Any = None,
-        beta_constraint: Any = None,
-        gamma_constraint: Any = None,
-        trainable: bool = True,
-        name: str | None = None,
-        *,
-        param_axis: Axis | None = None,
-        **kwargs: Any,
-    ) -> None:
-        # Keras's own configs contain rms_scaling=False, so False is accepted.
-        if checks.flag(kwargs.pop("rms_scaling", False), "rms_scaling"):
-            raise ValueError(
-                "rms_scaling must be False: use keras.layers.RMSNormalization for RMS "
-                "normalisation. Received: rms_scaling=True"
-            )
-        initializer = keras.initializers.get
-        regularizer = keras.regularizers.get
-        constraint = keras.constraints.get
-        axis = checks.axis(axis)
-        super().__init__(
-            axis=axis,
-            epsilon=checks.epsilon(epsilon),
-            center=checks.flag(center, "center"),
-            scale=checks.flag(scale, "scale"),
-            beta_initializer=registry.lookup(
-                initializer, beta_initializer, "beta_initializer", optional=False
-            ),
-            gamma_initializer=registry.lookup(
-                initializer, gamma_initializer, "gamma_initializer", optional=False
-            ),
-            beta_regularizer=registry.lookup(
-                regularizer, beta_regularizer, "beta_regularizer", optional=True
-            ),
-            gamma_regularizer=registry.lookup(
-                regularizer, gamma_regularizer, "gamma_regularizer", optional=True
-            ),
-            beta_constraint=registry.lookup(
-                constraint, beta_constraint, "beta_constraint", optional=True
-            ),
-            gamma_constraint=registry.lookup(
-                constraint, gamma_constraint, "gamma_constraint", optional=True
-            ),
-            trainable=checks.flag(trainable, "trainable"),
-            name=name,
-            **kwargs,
-        )
-        checks.compute_dtype(self)
-        self.axis = axis  # as it was passed: Keras turns a tuple into a list
-        self.param_axis = None if param_axis is None else checks.axis(param_axis, "param_axis")
-
-    def axes(self, shape: Sequence[int | None]) -> Axes:
-        """Where the layer normalises an input of `shape`; computed once for each rank."""
-        known = self.__dict__.setdefault("_axes_by_rank", {})
-        if len(shape) not in known:
-            known[len(shape)] = checks.axes(self.axis, self.param_axis, shape)
-        return known[len(shape)]
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(name, value)
-        if name != "_called":  # which Keras sets at every call
-            self.__dict__.pop("_axes_by_rank", None)
-            self.__dict__.pop("_short_way", None)
-
-    def build(self, input_shape: Sequence[int | None]) -> None:
-        axes = self.axes(input_shape)
-        self.gamma = self.beta = None
-        if not (self.scale or self.center):
-            return
-        shape = checks.weight_shape(
-            axes, input_shape, "axis" if self.param_axis is None else "param_axis"
-        )
-        if self.scale:
-            self.gamma = self.add_weight(
-                name="gamma",
-                shape=shape,
-                initializer=self.gamma_initializer,
-                regularizer=self.gamma_regularizer,
-                constraint=self.gamma_constraint,
-                autocast=False,
-            )
-        if self.center:
-            self.beta = self.add_weight(
-                name="beta",
-                shape=shape,
-                initializer=self.beta_initializer,
-                regularizer=self.beta_regularizer,
-                constraint=self.beta_constraint,
-                autocast=False,
-            )
-
-    def build_from_config(self, config: dict[str, Any]) -> None:
-        if type(self).build is LayerNormalization.build:
-            self.build(checks.built_shape(config))
-        else:  # of a subclass, which may have several inputs
-            super().build_from_config(config)
+    which = keras
+    uncast: ClassVar = {"autocast": False}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         # A subclass with its own `call`, or a patched one, may take any input.
@@ -197,31 +88,8 @@ class LayerNormalization(keras.layers.LayerNormalization):
                 if y is not None:
                     return y
             if not self._accelerated:
-                checks.tensor(args[0], "inputs")  # before Keras creates weights for it
+                self.check_input(args[0])
         return super().__call__(*args, **kwargs)
-
-    def call(self, inputs: Any) -> Any:
-        try:
-            came = checks.tensor(inputs, "inputs")
-            axes = self.axes(inputs.shape)
-            checks.weights(self.gamma, self.beta, axes, inputs.shape)
-        except (TypeError, ValueError):
-            if self._accelerated:
-                return super().call(inputs)
-            raise
-        return functional.normalize(
-            inputs, came, self.gamma, self.beta, axes, self.epsilon, self.compute_dtype
-        )
-
-    def compute_output_shape(self, input_shape: Sequence[int | None]) -> Any:
-        if not all(n is None or isinstance(n, int) for n in input_shape):
-            return super().compute_output_shape(input_shape)  # several shapes, for a subclass
-        if self._accelerated:
-            return super().compute_output_shape(input_shape)
-        axes = self.axes(input_shape)
-        if self.built:
-            checks.weights(self.gamma, self.beta, axes, input_shape)
-        return tuple(input_shape)
 
     def compute_output_spec(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         # Keras's method requires every argument of `call`, and a subclass may not pass them on.
@@ -233,27 +101,8 @@ class LayerNormalization(keras.layers.LayerNormalization):
             return keras.KerasTensor(self.compute_output_shape(inputs.shape), self.compute_dtype)
         return super().compute_output_spec(inputs, *args, **kwargs)
 
-    def load_own_variables(self, store: Any) -> None:
-        """Load all weights or none: Keras assigns `gamma` before it checks `beta`."""
-        before = [(weight, ops.convert_to_numpy(weight)) for weight in self.weights]
-        try:
-            super().load_own_variables(store)
-        except BaseException:
-            for weight, value in before:
-                weight.assign(value)
-            raise
-
     def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        config["axis"] = self.axis if isinstance(self.axis, (int, tuple)) else list(self.axis)
-        # Left out when unused, so that Keras's own layer can be created from our config.
-        if self.param_axis is not None:
-            config["param_axis"] = (
-                self.param_axis
-                if isinstance(self.param_axis, (int, tuple))
-                else list(self.param_axis)
-            )
-        return legacy_format.written(config)
+        return legacy_format.written(super().get_config())
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "LayerNormalization":

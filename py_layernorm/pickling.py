@@ -10,17 +10,13 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-import keras
-
-from py_layernorm import keras_internals
-
 
 def restored(restore: Callable[..., Any], *arguments: Any) -> Any:
     """Called by unpickling, which has to import this module, and so this package, to do so."""
     return restore(*arguments)
 
 
-def reduced(model: keras.Model) -> tuple[Any, ...]:
+def reduced(model: Any) -> tuple[Any, ...]:
     """`model.__reduce__()`, restored through this module if the model contains our layer."""
     restore, arguments, *state = model.__reduce__()
     with warnings.catch_warnings():
@@ -31,11 +27,11 @@ def reduced(model: keras.Model) -> tuple[Any, ...]:
     return (restore, arguments, *state)
 
 
-def register() -> None:
-    """Make pickle, and everything built on it, call `reduced` for Keras's two model classes.
+def register(*classes: type | None) -> None:
+    """Make pickle, and everything built on it, call `reduced` for models of these classes.
 
     Subclasses are pickled with a reference to their own module.
     """
-    for cls in (keras.Sequential, keras_internals.functional_class()):
+    for cls in classes:
         if cls is not None:
             copyreg.dispatch_table.setdefault(cls, reduced)

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from py_layernorm import keras_internals
+from py_layernorm import keras2_internals, keras_internals
 
 _kept: ContextVar[list[Callable[[], None]] | None] = ContextVar("kept", default=None)
 
@@ -90,6 +90,8 @@ class Memory:
 
 def _collect(value: Any, found: dict[int, Any]) -> None:
     """Add `value` to `found`, if it can be changed in place, and the containers inside it."""
+    held_in = keras2_internals.HELD_IN.get(type(value).__name__)
+    value = value if held_in is None else getattr(value, held_in, value)
     # By type: TensorFlow's wrappers claim to be a dict but are not.
     if id(value) in found or not issubclass(type(value), (list, dict, set, tuple)):
         return

@@ -8,7 +8,9 @@ import pytest
 from keras_versions import KERAS, in_order
 
 from py_layernorm import LayerNormalization, engines, interchange
-from py_layernorm.accelerate import KERAS_LAYER, accelerate, restore
+from py_layernorm.accelerate import accelerate, restore
+
+KERAS_LAYER = keras.layers.LayerNormalization
 
 
 class Mine(KERAS_LAYER):
@@ -265,7 +267,9 @@ def test_a_failure_half_way_leaves_the_model_as_it_was(change, monkeypatch):
     reasons = {accelerate: "why_not_ours", restore: "why_not_keras"}
     original = getattr(interchange, reasons[change])
     monkeypatch.setattr(
-        interchange, reasons[change], lambda layer: None if layer is fails else original(layer)
+        interchange,
+        reasons[change],
+        lambda layer, which: None if layer is fails else original(layer, which),
     )
     object.__setattr__(fails, "__class__", Brittle)
     with pytest.raises(MemoryError):

@@ -6,7 +6,9 @@ import pytest
 from keras_versions import KERAS, in_order
 
 from py_layernorm import LayerNormalization
-from py_layernorm.accelerate import KERAS_LAYER, accelerate, restore
+from py_layernorm.accelerate import accelerate, restore
+
+KERAS_LAYER = keras.layers.LayerNormalization
 
 X = np.random.default_rng(0).normal(size=(4, 5, 6)).astype("float32")
 

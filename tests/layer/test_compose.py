@@ -202,9 +202,6 @@ def test_any_other_object_is_refused(make, message):
     assert "object must be None, a keras.Sequential or a tensor" in str(caught.value)
 
 
-KerasTwo = type("Sequential", (), {"__module__": "tf_keras.src.engine.sequential"})
-
-
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -223,13 +220,12 @@ KerasTwo = type("Sequential", (), {"__module__": "tf_keras.src.engine.sequential
         (lambda: tf.constant([["a"]]), r"object must hold real numbers.*of dtype string"),
         (lambda: np.array([None]), r"object must hold real numbers.*of dtype object"),
         (lambda: np.ones((2, 2), "complex64"), r"object must hold real numbers.*complex64"),
-        (KerasTwo, r"an object of Keras 2 \(tf_keras\).*Received: object="),
         (lambda: [tf.ragged.constant([[1.0]])], "one tensor at a time"),
         (lambda: [keras.Input((3,), sparse=True)], "one tensor at a time"),
     ],
     ids=[
         *("ragged", "sparse", "masked", "sparse Input", "ragged Input", "NumPy strings", "strings"),
-        *("objects", "complex", "Keras 2", "list of ragged", "list of sparse"),
+        *("objects", "complex", "list of ragged", "list of sparse"),
     ],
 )
 def test_tensors_that_cannot_be_normalised_are_refused_before_a_layer_is_made(make, message):

@@ -215,7 +215,7 @@ def test_a_change_that_fails_at_any_step(change):
             assert everything(model) == before, step
         return failed
 
-    steps(attempt, 2000)
+    steps(attempt, 3000)
     wanted = py_layernorm.LayerNormalization if change is py_layernorm.accelerate else KERAS_LAYER
     assert [type(p) for p in parts(model) if isinstance(p, KERAS_LAYER)] == [wanted] * 3
 

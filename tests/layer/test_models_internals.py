@@ -70,12 +70,12 @@ def test_model_train_test_and_predict_function():
 
 def test_naming_auto_name(monkeypatch):
     keras.backend.clear_session()
-    assert keras_internals.new_name("LayerNormalization", ()) == "layer_normalization"
+    assert keras_internals.new_name(keras, "LayerNormalization", ()) == "layer_normalization"
     taken = {"layer_normalization_1", "layer_normalization_2"}
-    assert keras_internals.new_name("LayerNormalization", taken) == "layer_normalization_3"
+    assert keras_internals.new_name(keras, "LayerNormalization", taken) == "layer_normalization_3"
     assert keras.layers.LayerNormalization().name == "layer_normalization_4"
     monkeypatch.setitem(__import__("sys").modules, "keras.src.utils.naming", None)
-    assert keras_internals.new_name("LayerNormalization", ()) is None
+    assert keras_internals.new_name(keras, "LayerNormalization", ()) is None
 
 
 @pytest.mark.parametrize("name", ["call", "build", "__call__"])
