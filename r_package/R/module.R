@@ -39,11 +39,17 @@ module_of <- function(plan) {
   if (plan$started) choose_module() else if (!is.null(plan$path)) planned_module(plan$path)
 }
 
-#' Have reticulate choose the module when it starts Python, and ask for packages before that
+#' Have reticulate ask for packages before it starts Python, and choose the module when it does
+#'
+#' The module is imported together with Keras, so that Keras finds the layer in any file it loads.
+#' An error in a hook must not stop Python, or Keras: our first call raises it.
 #' @noRd
 follow_python <- function() {
+  import_module <- function() try(reticulate::import("py_layernorm"), silent = TRUE)
+  setHook("reticulate::keras::load", import_module)
   if (reticulate::py_available(initialize = FALSE)) {
     choose_module()
+    if (reticulate::py_eval("'keras' in __import__('sys').modules")) import_module()
     return(invisible())
   }
   # An environment that reticulate creates holds what has been asked for before Python starts.
@@ -52,7 +58,6 @@ follow_python <- function() {
     ask_for_packages()
     if (is.function(before)) before()
   })
-  # An error here must not stop Python: our first call raises it.
   setHook("reticulate.onPyInit", function() try(choose_module(), silent = TRUE))
 }
 
