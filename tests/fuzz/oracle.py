@@ -75,5 +75,8 @@ def check_values(y, x, gamma=None, beta=None, **arguments):
         size = reference.sizes(x, x, gamma, beta, **arguments)[0]
         off = np.abs(np.asarray(y).astype(wanted.dtype) - wanted)
         held = np.isfinite(wanted) & (size < tf.as_dtype(dtype).max)
-        limit = ulps.LIMIT[dtype] * np.maximum(size * ulps.ULP[dtype], ulps.SUBNORMAL[dtype])
+        # gamma multiplies what a subnormal number loses before it.
+        factor = 1 if gamma is None else np.abs(gamma[np.isfinite(gamma)]).max(initial=1)
+        subnormal = ulps.SUBNORMAL[dtype] * factor
+        limit = ulps.LIMIT[dtype] * np.maximum(size * ulps.ULP[dtype], subnormal)
     expect((off <= limit)[held].all(), f"wrong values: {dtype} {x.shape} {arguments}")
