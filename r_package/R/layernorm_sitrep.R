@@ -115,7 +115,9 @@ python_finding <- function(plan) {
       )
     )
   } else if (plan$managed) {
-    finding("Python", "none chosen: reticulate creates an environment of its own when Python starts")
+    finding(
+      "Python", "none chosen: reticulate creates an environment of its own when Python starts"
+    )
   } else if (is.null(plan$path)) {
     problem_finding(
       plan, paste0("reticulate finds none: ", plan$problem),

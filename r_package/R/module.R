@@ -76,9 +76,9 @@ requirements <- c(keras = "keras>=3.12", tensorflow = "tensorflow>=2.18")
 
 missing_packages <- function(asked, backend = Sys.getenv("KERAS_BACKEND", "tensorflow")) {
   names <- tolower(sub("^\\s*([A-Za-z0-9._-]+).*", "\\1", asked))
-  has_tensorflow <- any(grepl("^(tensorflow|tf)([-_](cpu|gpu|nightly|rocm|intel|macos).*)?$", names))
+  builds <- "^(tensorflow|tf)([-_](cpu|gpu|nightly|rocm|intel|macos).*)?$"
   unname(c(
     if (!"keras" %in% names) requirements["keras"],
-    if (!has_tensorflow && backend %in% c("", "tensorflow")) requirements["tensorflow"]
+    if (!any(grepl(builds, names)) && backend %in% c("", "tensorflow")) requirements["tensorflow"]
   ))
 }

@@ -1,24 +1,19 @@
 # Which py_layernorm serves: Python's own, or the one inside this package.
 
-choose <- function(version, python = planned_python()$path) {
-  folder <- if (is.null(version)) withr::local_tempdir() else local_module(version)
-  withr::local_envvar(PYTHONPATH = folder)
-  planned_module(python)
-}
-
 test_that("Python's own serves if it is of the same version or newer", {
   skip_if_no_keras()
   python <- local_bare_python()
   ours <- as.character(utils::packageVersion("layernorm"))
+  choose <- function(folder) withr::with_envvar(c(PYTHONPATH = folder), planned_module(python))
   for (version in c(ours, paste0(ours, ".1"), "1.0", "0.10.0", "12.0.0.dev3")) {
-    choice <- choose(version, python)
+    choice <- choose(local_module(version))
     expect_identical(choice[c("serves", "python")], list(serves = "python", python = version))
   }
   for (version in c("0.0.9", "0.0.99", "0.0.1rc1")) {
-    choice <- choose(version, python)
+    choice <- choose(local_module(version))
     expect_identical(choice[c("serves", "python")], list(serves = "package", python = version))
   }
-  choice <- choose(NULL, python)
+  choice <- choose(withr::local_tempdir())
   expect_identical(choice$serves, "package")
   expect_identical(choice$package, ours)
   expect_identical(choice$path, file.path(bundled(), "py_layernorm"))
