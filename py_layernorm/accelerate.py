@@ -109,7 +109,7 @@ def restore(model: keras.Model) -> Report:
     >>> print(restore(layer_layer_normalization(model, name="norm")))
     1 layer restored: model/norm
     """
-    return _change(model, "restored", interchange.why_not_kerass, _to_keras)
+    return _change(model, "restored", interchange.why_not_keras, _to_keras)
 
 
 def _to_ours(layer: Any) -> str | None:

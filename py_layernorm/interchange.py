@@ -23,7 +23,7 @@ def why_not_ours(layer: keras.layers.Layer) -> str | None:
     return _replaced(layer) or _refused(layer) or _wrong_order(layer)
 
 
-def why_not_kerass(layer: keras.layers.Layer) -> str | None:
+def why_not_keras(layer: keras.layers.Layer) -> str | None:
     """Like `why_not_ours`, for changing our layer back."""
     if not isinstance(layer, LayerNormalization):
         return ""

@@ -35,11 +35,6 @@ def is_rematerialised(layer: Any) -> bool:
     return getattr(layer, "_remat_mode", None) is not None
 
 
-def unwrapped(variable: Any) -> Any:
-    """The backend's variable within a `keras.Variable`; its public `value` takes a microsecond."""
-    return getattr(variable, "_value", None)
-
-
 def in_legacy_format() -> bool:
     """Whether Keras is writing or reading an `.h5` file; it has no public way to ask.
 
@@ -64,7 +59,7 @@ def functional_class() -> type | None:
 # ---- Models and the layers within them ----------------------------------------------------------
 
 # What Keras compiles once for a model and keeps. It must be dropped when a layer changes, and Keras
-# has no public way to do so short of compile(), which makes the optimizer anew as well. NumPy's and
+# has no public way to do so short of compile(), which also recreates the optimizer. NumPy's and
 # OpenVINO's models have no function for training; OpenVINO's keep a compiled model besides.
 COMPILED = ("train_function", "test_function", "predict_function", "ov_compiled_model")
 
@@ -90,7 +85,7 @@ def sublayers(layer: Any) -> list[Any]:
 
 
 def tracker(layer: Any) -> Any:
-    """What notices the weights and layers that `layer` is given; None if Keras has it no more.
+    """What notices the weights and layers that `layer` is given; None if Keras no longer has it.
 
     It remembers what it has seen, so undoing a change needs it.
     """
@@ -107,7 +102,7 @@ def symbolic_inputs(layer: Any) -> list[Any]:
 
 
 def forget_compiled_functions(model: Any) -> None:
-    """Have what Keras compiles for training, testing and predicting made anew at its next use."""
+    """Drop what Keras compiled for training, testing and predicting; the next use rebuilds it."""
     for name in COMPILED:
         if getattr(model, name, None) is not None:
             setattr(model, name, None)

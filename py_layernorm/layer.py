@@ -176,15 +176,20 @@ class LayerNormalization(keras.layers.LayerNormalization):
             )
 
     def build_from_config(self, config: dict[str, Any]) -> None:
-        if isinstance(config, dict) and "shapes_dict" in config:  # of a subclass with more inputs
-            super().build_from_config(config)
-        else:
+        if type(self).build is LayerNormalization.build:
             self.build(checks.built_shape(config))
+        else:  # of a subclass, which may have several inputs
+            super().build_from_config(config)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         # A subclass with its own `call`, or a patched one, may take any input.
         if args and type(self).call is OWN_CALL:
-            if len(args) == 1 and not kwargs and KERAS_LAYER.__call__ is KERAS_CALL:
+            if (
+                len(args) == 1
+                and not kwargs
+                and KERAS_LAYER.__call__ is KERAS_CALL
+                and keras.Operation.__call__ is OPERATION_CALL
+            ):
                 short = self.__dict__.get("_short_way")
                 if short is None or short[0] is not engines.chosen:
                     short = self.__dict__["_short_way"] = engines.short_way(self)
@@ -220,7 +225,11 @@ class LayerNormalization(keras.layers.LayerNormalization):
 
     def compute_output_spec(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         # Keras's method requires every argument of `call`, and a subclass may not pass them on.
-        if isinstance(inputs, keras.KerasTensor) and not (args or kwargs or self._accelerated):
+        if (
+            isinstance(inputs, keras.KerasTensor)
+            and not (args or kwargs or self._accelerated)
+            and type(self).compute_output_shape is LayerNormalization.compute_output_shape
+        ):
             return keras.KerasTensor(self.compute_output_shape(inputs.shape), self.compute_dtype)
         return super().compute_output_spec(inputs, *args, **kwargs)
 
@@ -251,7 +260,7 @@ class LayerNormalization(keras.layers.LayerNormalization):
         return super().from_config(legacy_format.read(config))
 
 
-# The short way of eager calls must not skip these: a user or a tool may have replaced either.
+# The short way of eager calls must not skip these: a user or a tool may have replaced one.
 OWN_CALL = LayerNormalization.call
 KERAS_LAYER = keras.layers.LayerNormalization
-KERAS_CALL = KERAS_LAYER.__call__
+KERAS_CALL, OPERATION_CALL = KERAS_LAYER.__call__, keras.Operation.__call__

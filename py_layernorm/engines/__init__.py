@@ -103,14 +103,20 @@ def short_way(layer: Any) -> ShortWay:
     """The engine in use, and a function that computes `layer(x)` without Keras's bookkeeping.
 
     The function returns None if Keras has work to do. It is valid as long as that engine is
-    `chosen`.
+    `chosen`. While a graph is traced the engine is None: what would be tried out there says nothing
+    about eager calls.
     """
     engine = chosen or _choose()
-    return engine, (engine is not portable and engine.short_way(layer)) or _nothing
+    if engine is portable:
+        return engine, _nothing
+    if engine.is_tracing():
+        return None, _nothing
+    return engine, engine.short_way(layer) or _nothing
 
 
 def _nothing(x: Any) -> None:
     """A short way that always leaves the work to Keras."""
+    return None  # AutoGraph cannot convert a function that has no statement
 
 
 def _choose() -> Any:

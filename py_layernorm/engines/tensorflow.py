@@ -59,6 +59,11 @@ def _follow_threads() -> None:
     threads.follow(told)
 
 
+def is_tracing() -> bool:
+    """Whether a graph is being made, rather than values computed."""
+    return not tf.executing_eagerly()
+
+
 def unavailable_here() -> str | None:
     """Why the op cannot serve in the call that is being traced; None if it can."""
     if tf.executing_eagerly():

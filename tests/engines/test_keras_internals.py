@@ -20,11 +20,6 @@ def test_symbolic_tensors_say_what_they_stand_for():
     assert keras_internals.is_sparse_or_ragged(keras.KerasTensor((2, 3), sparse=True))
 
 
-def test_a_variable_holds_the_backends_own():
-    variable = keras.Variable([1.0, 2.0])
-    assert keras_internals.unwrapped(variable) is variable.value
-
-
 def test_layers_know_that_they_are_rematerialised():
     layer = keras.layers.LayerNormalization()
     assert not keras_internals.is_rematerialised(layer)

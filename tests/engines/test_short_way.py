@@ -97,7 +97,8 @@ def test_a_call_that_users_replaced_is_respected(layer, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(layer, "call", lambda x: x * 3, raising=False)
         np.testing.assert_array_equal(layer(X), 3 * X)
-    for owner in (keras.layers.Layer, keras.layers.LayerNormalization, LayerNormalization):
+    layer_classes = (keras.layers.Layer, keras.layers.LayerNormalization, LayerNormalization)
+    for owner in (keras.Operation, *layer_classes):
         with monkeypatch.context() as patch:
             patch.setattr(owner, "__call__", lambda self, x: x * 4, raising=False)
             np.testing.assert_array_equal(layer(X), 4 * X)
@@ -171,6 +172,22 @@ def test_a_constant_within_a_trace_is_traced(layer):
     np.testing.assert_allclose(traced(), 2 * np.asarray(first), rtol=1e-6)
 
 
+def test_autograph_has_nothing_to_say_of_a_layer_in_a_function(layer, monkeypatch):
+    import tensorflow as tf
+    from tensorflow.python.platform import tf_logging
+
+    said = []
+    monkeypatch.setattr(tf_logging, "warning", lambda *args: said.append(args))
+    monkeypatch.setattr(tf_logging, "warn", lambda *args: said.append(args))
+
+    @tf.function
+    def function(x):
+        return layer(x)
+
+    function(tf.constant(X))
+    assert said == []
+
+
 @pytest.mark.parametrize(
     "first",
     [
@@ -180,6 +197,7 @@ def test_a_constant_within_a_trace_is_traced(layer):
         "tf.function(py_layernorm.layer_norm, jit_compile=True)(tf.constant(x))",
         "next(iter(tf.data.Dataset.from_tensors(x).map(py_layernorm.layer_norm)))",
         "py_layernorm.layer_norm(keras.KerasTensor((None, 5)))",
+        "in_a_graph(layer)",
     ],
 )
 def test_it_is_taken_whatever_was_computed_first(first):
@@ -187,6 +205,15 @@ def test_it_is_taken_whatever_was_computed_first(first):
 import numpy as np, keras, tensorflow as tf, py_layernorm
 from py_layernorm import engines
 layer, x = py_layernorm.LayerNormalization(), np.ones((4, 5), "float32")
+
+def in_a_graph(layer):
+    layer.build((None, 5))
+    with tf.Graph().as_default():
+        try:
+            layer(tf.constant(x))
+        except RuntimeError:  # Keras's own layer cannot use its weights there either
+            pass
+
 {first}
 layer.built or layer.build((None, 5))
 assert engines.short_way(layer)[1](tf.constant(x)) is not None

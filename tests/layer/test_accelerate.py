@@ -255,7 +255,7 @@ def test_a_failure_half_way_leaves_the_model_as_it_was(change, monkeypatch):
                 raise MemoryError("injected")
             object.__setattr__(self, name, value)
 
-    reasons = {accelerate: "why_not_ours", restore: "why_not_kerass"}
+    reasons = {accelerate: "why_not_ours", restore: "why_not_keras"}
     original = getattr(interchange, reasons[change])
     monkeypatch.setattr(
         interchange, reasons[change], lambda layer: None if layer is fails else original(layer)

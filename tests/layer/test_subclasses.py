@@ -131,6 +131,18 @@ def with_dense_input_of_its_own(base):
     return keras.Model(x, Layer()(x)), np.abs(X[..., :1]).astype("int64") % 4
 
 
+def with_two_outputs(base):
+    class Layer(base):
+        def call(self, inputs):
+            return super().call(inputs), inputs
+
+        def compute_output_shape(self, input_shape):
+            return input_shape, input_shape
+
+    x = keras.Input((3, 4))
+    return keras.Model(x, keras.layers.Add()(Layer()(x))), X
+
+
 KINDS = [
     with_training,
     with_mask,
@@ -141,6 +153,7 @@ KINDS = [
     with_a_dict,
     in_a_sequential,
     with_dense_input_of_its_own,
+    with_two_outputs,
 ]
 
 
@@ -157,6 +170,16 @@ def test_a_subclass_works_like_one_of_kerass_layer(kind):
     assert shapes == ours_shapes
     np.testing.assert_allclose(ours, stock, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(ours_trained, trained, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("base", BASES, ids=["keras", "ours"])
+def test_a_subclass_is_saved_and_loaded(kind, base, tmp_path):
+    model, x = kind(base)
+    (mine,) = {type(layer) for layer in model.layers if isinstance(layer, base)}
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", {"Layer": mine})
+    np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
 
 
 def test_a_sparse_input_is_refused_while_the_model_is_made():
