@@ -6,7 +6,7 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup demo quick test test-oldest test-newest test-large test-native test-interrupt \
-	fuzz mutants lint check doctor bench lock clean
+	test-r-alone fuzz mutants lint check doctor bench lock clean
 
 # What only some commands need, at the locked versions.
 pip_install := scripts/run python -m pip install --quiet --constraint constraints/locked.txt
@@ -50,6 +50,10 @@ test-native: ## run the C++ under the address, undefined and thread sanitizers a
 
 test-interrupt: ## kill set-up and demo at many moments, in a copy; the next run must succeed
 	@scripts/test_interrupt.sh
+
+test-r-alone: ## build and install the R package for a user who has R and nothing else; train a model
+	@scripts/setup.sh
+	@scripts/test_r_alone.sh
 
 fuzz: ## call the public functions and the op with made-up arguments for ten minutes
 	@scripts/setup.sh

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # R CMD check --as-cran of the R package, as built for CRAN, three times: with Python and the
-# module py_layernorm, with a Python that lacks the module, and without any Python. Fails on every
+# Keras, with a Python that lacks Keras, and without any Python. Fails on every
 # error, warning and note, on every attempt to reach the network, and on every file left in HOME.
-#   scripts/check_r.sh [present] [without-module] [absent]
+#   scripts/check_r.sh [present] [without-keras] [absent]
 #
 # Needs what scripts/setup.sh --check installs. The logs stay in build/check_r.
 set -euo pipefail
@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 root=$PWD
 work=$root/build/check_r
 situations=("$@")
-[ $# -gt 0 ] || situations=(present without-module absent)
+[ $# -gt 0 ] || situations=(present without-keras absent)
 rm -rf "$work"
 mkdir -p "$work/repository/src/contrib"
 failed=
@@ -57,7 +57,7 @@ tarball=$(echo "$work"/layernorm_*.tar.gz)
 python_for() {
   case $1 in
     present) echo "RETICULATE_PYTHON=$root/.venv/bin/python" ;;
-    without-module)
+    without-keras)
       "$root/.venv/bin/python" -m venv --without-pip "$work/bare" >&2
       echo "RETICULATE_PYTHON=$work/bare/bin/python"
       ;;

@@ -62,7 +62,8 @@ checksum() { cksum | tr -d ' \n'; }
 
 # checksum_of PATH...: one checksum over the names and contents of files and folders.
 checksum_of() {
-  (cd "$root" && find "$@" -type f -exec cksum {} + | LC_ALL=C sort | checksum)
+  (cd "$root" && find "$@" -type f ! -path '*/__pycache__/*' ! -name '*.so' -exec cksum {} + |
+    LC_ALL=C sort | checksum)
 }
 
 r_version() { Rscript --version 2>&1 | grep -oE '[0-9]+\.[0-9]+\.[0-9]+' | head -n 1; }
@@ -97,8 +98,8 @@ r_key() {
     scripts/newer_r_package.sh scripts/missing_r_packages.R) R $(r_version | cut -d . -f 1,2)"
 }
 
-# layernorm itself is installed again when one of its files changes.
-layernorm_key() { echo "$(checksum_of r_package) R $(r_version | cut -d . -f 1,2)"; }
+# layernorm itself is installed again when one of its files changes; py_layernorm is part of it.
+layernorm_key() { echo "$(checksum_of r_package py_layernorm) R $(r_version | cut -d . -f 1,2)"; }
 
 venv_is_fresh() { [ -f "$venv/.stamp-packages" ] && stamp_is "$venv/.stamp-venv" "$(venv_key)"; }
 

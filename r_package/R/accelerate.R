@@ -27,7 +27,7 @@
 #'   work.
 #' @seealso [layer_layer_normalization()], [use_engine()]
 #' @export
-#' @examplesIf layernorm:::has_py_layernorm()
+#' @examplesIf layernorm:::has_keras()
 #' keras <- reticulate::import("keras")
 #' layers <- list(keras$Input(list(4L)), keras$layers$LayerNormalization(name = "norm"))
 #' model <- keras$Sequential(layers)

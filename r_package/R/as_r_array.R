@@ -21,7 +21,7 @@
 #' @references [reticulate::py_to_r()], which converts NumPy arrays; this function also handles
 #'   dtypes that R does not have.
 #' @export
-#' @examplesIf layernorm:::has_py_layernorm()
+#' @examplesIf layernorm:::has_keras()
 #' keras <- reticulate::import("keras")
 #' as_r_array(keras$ops$ones(c(2L, 3L), dtype = "bfloat16"))
 as_r_array <- function(x) {

@@ -25,7 +25,7 @@
 #' @references The `object` argument of the layer functions in the R packages keras and keras3.
 #' @seealso [layer_layer_normalization()]
 #' @export
-#' @examplesIf layernorm:::has_py_layernorm()
+#' @examplesIf layernorm:::has_keras()
 #' keras <- reticulate::import("keras")
 #' model <- keras$Sequential(list(keras$Input(list(4L))))
 #' model |>

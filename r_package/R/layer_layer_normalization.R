@@ -78,7 +78,7 @@
 #'   [layernorm_sitrep()], if Python is not found; `vignette("layernorm")`, a tutorial; and
 #'   `vignette("keras", package = "layernorm")`, for users of keras and keras3.
 #' @export
-#' @examplesIf layernorm:::has_py_layernorm()
+#' @examplesIf layernorm:::has_keras()
 #' keras <- reticulate::import("keras")
 #' model <- keras$Sequential(list(keras$Input(list(4L))))
 #' model |>

@@ -27,7 +27,7 @@
 #' @references Ba, Kiros, Hinton (2016). Layer Normalization. <https://arxiv.org/abs/1607.06450>
 #' @seealso [layer_layer_normalization()]
 #' @export
-#' @examplesIf layernorm:::has_py_layernorm()
+#' @examplesIf layernorm:::has_keras()
 #' layer_norm(as.matrix(iris[1:3, 1:4]), gamma = c(1, 1, 2, 2), beta = c(0, 0, 0, 1))
 layer_norm <- function(x,
                        gamma = NULL,

@@ -1,9 +1,12 @@
 #' What layernorm finds on this machine
 #'
 #' The first thing to run when something does not work. It prints the versions of R and its
-#' packages, the Python that runs or would be started and why, whether that Python has the module
-#' `py_layernorm`, how axes are counted, and then the module's own report, the same as
-#' `python -m py_layernorm` prints in a shell. Each problem comes with the command that fixes it.
+#' packages, the Python that runs or would be started and why, which `py_layernorm` serves, how axes
+#' are counted, and then the module's own report, the same as `python -m py_layernorm` prints in a
+#' shell. Each problem comes with the command that fixes it.
+#'
+#' The Python module `py_layernorm` is part of this package. Where the Python in use has one of the
+#' same version or a newer one, that one serves instead.
 #'
 #' Two common traps in choosing a Python are explained when they apply:
 #'
@@ -22,19 +25,20 @@
 #' @references The report of the Python module, `python -m py_layernorm`; [reticulate::use_python()]
 #'   on the order in which Pythons are found.
 #' @export
-#' @examplesIf layernorm:::has_py_layernorm()
+#' @examplesIf layernorm:::has_keras()
 #' layernorm_sitrep()
 layernorm_sitrep <- function() {
   plan <- planned_python()
   plan$ignored <- ignored_setting(plan)
-  has_module <- has_py_layernorm(plan)
+  has_keras <- has_keras(plan)
   findings <- c(
     r_findings(),
     list(setting_finding(plan), python_finding(plan)),
-    if (!is.null(plan$path)) list(module_finding(plan, has_module)),
+    if (!is.null(plan$path)) list(keras_finding(plan, has_keras)),
+    list(module_finding(module_of(plan))),
     axis_findings()
   )
-  report <- if (has_module) doctor_report(plan)
+  report <- if (has_keras) doctor_report(plan)
   problems <- c(unlist(lapply(findings, function(f) f$problem)), report$problem)
   lines <- c(render_findings(findings), "", render_problems(problems), "", report$lines)
   writeLines(lines)
@@ -111,12 +115,8 @@ python_finding <- function(plan) {
       )
     )
   } else if (plan$managed) {
-    problem_finding(
-      plan, "none chosen: reticulate creates an environment of its own when Python starts",
-      paste0(
-        "no Python is chosen: reticulate would download ", requirement,
-        ", which works only if a package index has it"
-      )
+    finding(
+      "Python", "none chosen: reticulate creates an environment of its own when Python starts"
     )
   } else if (is.null(plan$path)) {
     problem_finding(
@@ -158,12 +158,33 @@ problem_with_start <- function(plan) {
   }
 }
 
-module_finding <- function(plan, has_module) {
-  missing <- !has_module && is.null(plan$ignored)
+keras_finding <- function(plan, has_keras) {
+  missing <- !has_keras && is.null(plan$ignored)
   finding(
-    "py_layernorm", if (has_module) "found" else "not found",
-    problem = if (missing) paste("the module py_layernorm is not installed for", plan$path),
+    "Keras", if (has_keras) "found" else "not found",
+    problem = if (missing) paste("Keras is not installed for", plan$path),
     fix = if (missing) install_command(plan$path)
+  )
+}
+
+module_finding <- function(module) {
+  ours <- utils::packageVersion("layernorm")
+  value <- if (is.null(module)) {
+    sprintf("%s, inside this package", ours)
+  } else if (module$serves == "python") {
+    sprintf("%s, Python's own: %s", module$python, module$path)
+  } else if (nzchar(module$python)) {
+    sprintf("%s, inside this package; Python's own, %s, is older", module$package, module$python)
+  } else {
+    sprintf("%s, inside this package; Python has none of its own", module$package)
+  }
+  older <- !is.null(module) && module$serves == "python" && package_version(module$python) < ours
+  finding(
+    "py_layernorm", value,
+    problem = if (older) {
+      sprintf("an older py_layernorm, %s, was imported before this package", module$python)
+    },
+    fix = if (older) "library(layernorm), after restarting R, before anything imports py_layernorm"
   )
 }
 
@@ -211,7 +232,7 @@ render_problems <- function(problems) {
 #' @return A list: `lines`, and `problem`, a command named by the problem that it shows, or `NULL`.
 #' @noRd
 doctor_report <- function(plan) {
-  command <- paste(plan$path, "-m py_layernorm --no-r")
+  args <- c(choice_file(), bundled(), "--no-r")
   run <- if (plan$started) {
     tryCatch(
       {
@@ -223,13 +244,16 @@ doctor_report <- function(plan) {
       error = function(e) list(out = character(), status = 1L)
     )
   } else {
-    run_program(plan$path, c("-m", "py_layernorm", "--no-r"))
+    run_program(plan$path, args)
   }
   problem <- if (length(run$out) == 0) {
-    "the module py_layernorm is installed, but its own report fails"
+    "the module py_layernorm is there, but its own report fails"
   } else if (run$status != 0) {
     "the module py_layernorm does not work in this Python; its report is below"
   }
-  if (!is.null(problem)) names(command) <- problem
-  list(lines = run$out, problem = if (!is.null(problem)) command)
+  command <- paste(c(plan$path, args), collapse = " ")
+  list(
+    lines = run$out,
+    problem = if (!is.null(problem)) stats::setNames(command, problem)
+  )
 }

@@ -50,17 +50,17 @@ may_make_one <- function() {
     !tolower(Sys.getenv("RETICULATE_USE_MANAGED_VENV")) %in% c("false", "0", "no")
 }
 
-#' Whether the module is there, without starting Python and without importing it
+#' Whether Keras is there, which the module needs, without starting Python and without importing it
 #' @noRd
-has_py_layernorm <- function(plan = planned_python()) {
+has_keras <- function(plan = planned_python()) {
   if (plan$started) {
-    return(reticulate::py_module_available("py_layernorm"))
+    return(reticulate::py_module_available("keras"))
   }
-  !is.null(plan$path) && has_module(plan$path)
+  !is.null(plan$path) && finds_keras(plan$path)
 }
 
-has_module <- function(python) {
-  code <- "import importlib.util; print(importlib.util.find_spec('py_layernorm') is not None)"
+finds_keras <- function(python) {
+  code <- "import importlib.util; print(importlib.util.find_spec('keras') is not None)"
   identical(run_program(python, c("-c", code))$out, "True")
 }
 

@@ -2,8 +2,6 @@
 
 the <- new.env(parent = emptyenv())
 
-requirement <- "py-layernorm[tensorflow]"
-
 #' Call a public function of py_layernorm
 #'
 #' @param name Its name.
@@ -33,7 +31,9 @@ raise_warnings <- function(texts, undo) {
 
 bridge <- function() {
   if (is.null(the$bridge)) {
-    pass_settings()
+    if (!reticulate::py_available(initialize = FALSE)) ask_for_packages()
+    pass_settings() # starts Python
+    choose_module()
     the$bridge <- import_python("py_layernorm.r.bridge")$call
   }
   the$bridge
@@ -81,8 +81,8 @@ abort_import <- function(module, cause) {
   stop(errorCondition(message, class = "layernorm_python_error", call = NULL))
 }
 
-#' The shell command that installs the module for one Python
+#' The shell command that installs for one Python what the module needs
 #' @noRd
 install_command <- function(python) {
-  sprintf("%s -m pip install \"%s\"", python, requirement)
+  paste(python, "-m pip install", paste0("\"", requirements, "\"", collapse = " "))
 }

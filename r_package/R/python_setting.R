@@ -85,7 +85,7 @@ python_in <- function(folder) {
 #' The Python to set
 #'
 #' @param named What the user has set. If it names a virtual environment, that one's Python comes
-#'   first, then those on the path. A Python that has the module is preferred.
+#'   first, then those on the path. A Python that has Keras is preferred.
 #' @param except A Python that must not be suggested.
 #' @noRd
 suggested_python <- function(named = "", except = NULL) {
@@ -96,7 +96,7 @@ suggested_python <- function(named = "", except = NULL) {
   commands <- c(if (!file.exists(named)) named, "python3", "python")
   candidates <- c(meant, Sys.which(commands))
   candidates <- setdiff(path.expand(candidates[file.exists(candidates)]), except)
-  best <- Find(has_module, candidates)
+  best <- Find(finds_keras, candidates)
   c(best, intersect(candidates, path.expand(as.character(meant))), "/path/to/python")[1]
 }
 

@@ -15,7 +15,7 @@
 #' @references `set_threads()` in the Python module `py_layernorm`, which does the work.
 #' @seealso [use_engine()]
 #' @export
-#' @examplesIf layernorm:::has_py_layernorm()
+#' @examplesIf layernorm:::has_keras()
 #' set_threads(2)
 set_threads <- function(threads) {
   whole <- if (length(threads) == 1) as_whole(threads)

@@ -14,7 +14,7 @@
 #'
 #' @references `use_engine()` in the Python module `py_layernorm`, which does the work.
 #' @export
-#' @examplesIf layernorm:::has_py_layernorm()
+#' @examplesIf layernorm:::has_keras()
 #' use_engine("portable", layer_norm(matrix(c(1, 2, 30, 50), 2, byrow = TRUE)))
 #'
 #' before <- use_engine("portable")

@@ -1,9 +1,6 @@
 .onLoad <- function(libname, pkgname) {
   if (nzchar(Sys.getenv("_R_CHECK_PACKAGE_NAME_"))) keep_to_cran_rules()
-  # This only records the requirement. With Python running it could download, so it is skipped.
-  if (!reticulate::py_available(initialize = FALSE)) {
-    reticulate::py_require(requirement)
-  }
+  follow_python()
 }
 
 #' Download nothing in `R CMD check`, and leave no files in the home folder

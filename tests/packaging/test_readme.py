@@ -42,7 +42,7 @@ def test_a_model_saved_by_either_block_loads_in_the_other_language(tmp_path):
     (python, *_), (r, *_) = blocks("README.md", "python"), blocks("README.md", "r")
     run([sys.executable, "-c", python], cwd=tmp_path)
     (tmp_path / "load.R").write_text(
-        'library(layernorm)\nlayer_layer_normalization()\nkeras <- reticulate::import("keras")\n'
+        'library(layernorm)\nkeras <- reticulate::import("keras")\n'
         'model <- keras$models$load_model("model.keras")\ncat(length(model$layers))'
     )
     assert run(["Rscript", "load.R"], cwd=tmp_path).endswith("3")
@@ -61,8 +61,8 @@ def test_the_commands_are_those_that_are_tested_here():
     assert commands() == [
         "make demo",
         "make test",
-        'python -m pip install ".[tensorflow]"',
         "R CMD INSTALL r_package",
+        'python -m pip install ".[tensorflow]"',
         "python -m py_layernorm",
     ]
     assert "make test" in (ROOT / ".ci" / "run").read_text()
@@ -89,7 +89,12 @@ def fresh(tmp_path):
     borrowed = [p for p in sys.path if p.endswith("site-packages")]
     (site / "borrowed.pth").write_text("\n".join(borrowed))
     source = tmp_path / "source"
-    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".*", "build", "output"))
+    shutil.copytree(
+        ROOT,
+        source,
+        symlinks=True,
+        ignore=shutil.ignore_patterns(".[!R]*", "build", "output", "*.so"),
+    )
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     versions = os.environ.get("VERSIONS", "locked")
     if versions != "newest":
@@ -103,7 +108,7 @@ def fresh(tmp_path):
 
 def test_without_a_compiler_the_portable_engine_serves(fresh, tmp_path):
     source, environment = fresh
-    _, _, install, _, doctor = commands()
+    _, _, _, install, doctor = commands()
     run(install, shell=True, cwd=source, env={**environment, "CXX": "/bin/false"})
     printed = run(doctor + " --no-r", shell=True, cwd=tmp_path, env=environment)
     assert "engine         portable (there is no native library" in printed
@@ -111,10 +116,47 @@ def test_without_a_compiler_the_portable_engine_serves(fresh, tmp_path):
     assert "self-check     ok" in printed
 
 
-def test_pip_install_and_the_doctor(fresh, tmp_path):
+@pytest.fixture
+def r_install(fresh, tmp_path):
+    """Installs the R package as the README says, into an empty library; what R printed."""
+    source, environment = fresh
+    (tmp_path / "r-lib").mkdir()
+    environment["R_LIBS"] = f"{tmp_path / 'r-lib'}:{environment.get('R_LIBS', '')}"
+
+    def install():
+        return run(f"{commands()[2]} 2>&1", shell=True, cwd=source, env=environment)
+
+    return install
+
+
+def native(folder):
+    return sorted(p.name for p in (folder / "python/py_layernorm/native").rglob("*.so"))
+
+
+def test_without_a_compiler_r_says_that_the_portable_engine_serves(fresh, r_install, tmp_path):
+    _, environment = fresh
+    (tmp_path / "Makevars").write_text("CXX17 = /no/such/compiler\n")
+    environment["R_MAKEVARS_USER"] = str(tmp_path / "Makevars")
+    printed = r_install()
+    assert "there is no C++ compiler: /no/such/compiler does not run" in printed
+    assert "layernorm is installed with the portable engine only" in printed
+    assert native(tmp_path / "r-lib/layernorm") == []
+
+
+def test_a_compiler_that_fails_leaves_the_portable_engine(fresh, r_install, tmp_path):
+    _, environment = fresh
+    (tmp_path / "Makevars").write_text("CXX17FLAGS = --no-such-flag\n")
+    environment["R_MAKEVARS_USER"] = str(tmp_path / "Makevars")
+    printed = r_install()
+    assert "--no-such-flag" in printed
+    assert "layernorm is installed with the portable engine only" in printed
+    assert native(tmp_path / "r-lib/layernorm") == []
+
+
+def test_pip_install_r_install_and_the_doctor(fresh, r_install, tmp_path):
     source, environment = fresh
     python = tmp_path / "env" / "bin" / "python"
-    _, _, install, r_install, doctor = commands()
+    _, _, _, install, doctor = commands()
     run(install, shell=True, cwd=source, env=environment)
     found = run(
         [python, "-c", "import py_layernorm; print(py_layernorm.__file__)"],
@@ -122,11 +164,14 @@ def test_pip_install_and_the_doctor(fresh, tmp_path):
         env=environment,
     )
     assert str(tmp_path / "env") in found
-    (tmp_path / "r-lib").mkdir()
-    environment["R_LIBS"] = f"{tmp_path / 'r-lib'}:{environment.get('R_LIBS', '')}"
     environment["RETICULATE_PYTHON"] = str(python)
-    run(r_install, shell=True, cwd=source, env=environment)
-    assert (tmp_path / "r-lib" / "layernorm").is_dir()
+    assert "compiling the native libraries" in r_install()
+    # R's compiler has built what pip's build has.
+    cmake = (ROOT / "CMakeLists.txt").read_text()
+    (targets,) = re.findall(r"install\(TARGETS ([\w\s]+?)\s+LIBRARY", cmake)
+    assert native(tmp_path / "r-lib/layernorm") == sorted(f"lib{t}.so" for t in targets.split())
+    installed = list((tmp_path / "r-lib/layernorm/python").rglob("*"))
+    assert not [p for p in installed if p.suffix in (".cc", ".h", ".pyc")]
     printed = run(doctor, shell=True, cwd=tmp_path, env=environment)
     assert "self-check" in printed
     assert "No problems." in printed

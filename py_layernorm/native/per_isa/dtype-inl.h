@@ -40,16 +40,16 @@ INLINE void store(double* p, Vec<double> v) { std::memcpy(p, &v, sizeof v); }
 // 16-bit integers to and from the low halves of 32-bit integers. Intrinsics where there is one,
 // because GCC widens in two halves.
 INLINE Words widen(Halves h) {
-#if defined(__AVX512F__)
+#if defined(ISA_AVX512)
   return (Words)_mm512_cvtepu16_epi32((__m256i)h);
-#elif defined(__AVX2__)
+#elif defined(ISA_AVX2)
   return (Words)_mm256_cvtepu16_epi32((__m128i)h);
 #else
   return __builtin_convertvector(h, Words);
 #endif
 }
 INLINE Halves narrow(Words w) {
-#if defined(__AVX512F__)
+#if defined(ISA_AVX512)
   return (Halves)_mm512_cvtepi32_epi16((__m512i)w);
 #else
   return __builtin_convertvector(w, Halves);
@@ -66,7 +66,7 @@ INLINE void store(bfloat16* p, Vec<float> v) {
   std::memcpy(p, &h, sizeof h);
 }
 
-#if defined(__AVX512F__)
+#if defined(ISA_AVX512)
 INLINE Vec<float> load(const float16* p) {
   return (Vec<float>)_mm512_cvtph_ps(load_bits<__m256i>(p));
 }
@@ -74,7 +74,7 @@ INLINE void store(float16* p, Vec<float> v) {
   const __m256i h = _mm512_cvtps_ph((__m512)v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
   std::memcpy(p, &h, sizeof h);
 }
-#elif defined(__F16C__)
+#elif defined(ISA_AVX2)
 INLINE Vec<float> load(const float16* p) {
   return (Vec<float>)_mm256_cvtph_ps(load_bits<__m128i>(p));
 }
@@ -119,9 +119,9 @@ template <class T>
 constexpr bool kStreams = false;
 #endif
 INLINE void stream(float* p, Vec<float> v) {
-#if defined(__AVX512F__)
+#if defined(ISA_AVX512)
   _mm512_stream_ps(p, (__m512)v);
-#elif defined(__AVX2__)
+#elif defined(ISA_AVX2)
   _mm256_stream_ps(p, (__m256)v);
 #elif defined(__SSE2__)
   _mm_stream_ps(p, (__m128)v);
@@ -136,7 +136,7 @@ INLINE void end_streaming() {
 }
 
 // A vector of which at most `left` elements are in memory. The lanes past them are loaded as 0.
-#if defined(__AVX512F__)
+#if defined(ISA_AVX512)
 // Intrinsics: one element at a time would take longer than the rest of a short row.
 INLINE unsigned lanes_in_use(int64_t left, int lanes) {
   return left >= lanes ? ~0u : (1u << left) - 1;

@@ -1,6 +1,6 @@
 // The vectors of one instruction set, with the compiler's vector extensions.
 //
-// All of per_isa/ is compiled once for each instruction set, in a namespace of its own. It must not
+// per_isa/ is compiled once for each instruction set, in a namespace of its own. It must not
 // instantiate functions of the standard library: the linker would share one instruction set's copy
 // with the others.
 #pragma once
@@ -21,9 +21,9 @@ namespace {
 
 using std::int64_t;
 
-#if defined(__AVX512F__)
+#if defined(ISA_AVX512)
 constexpr int kBytes = 64;
-#elif defined(__AVX2__)
+#elif defined(ISA_AVX2)
 constexpr int kBytes = 32;
 #else
 constexpr int kBytes = 16;
@@ -83,11 +83,11 @@ constexpr int kWide = static_cast<int>(sizeof(double) / sizeof(E));
 
 // Intrinsics, because GCC would use a dozen instructions instead of two.
 INLINE void widen(Vec<float> v, Doubles out[2]) {
-#if defined(__AVX512F__)
+#if defined(ISA_AVX512)
   const __m512 f = (__m512)v;
   out[0] = (Doubles)_mm512_cvtps_pd(_mm512_castps512_ps256(f));
   out[1] = (Doubles)_mm512_cvtps_pd(_mm512_extractf32x8_ps(f, 1));
-#elif defined(__AVX2__)
+#elif defined(ISA_AVX2)
   const __m256 f = (__m256)v;
   out[0] = (Doubles)_mm256_cvtps_pd(_mm256_castps256_ps128(f));
   out[1] = (Doubles)_mm256_cvtps_pd(_mm256_extractf128_ps(f, 1));
@@ -118,9 +118,9 @@ INLINE Doubles widen_half(const double* p) { return load_bits<Doubles>(p); }
 
 // Intrinsics, because GCC has no other square root of a vector.
 INLINE Doubles square_root(Doubles v) {
-#if defined(__AVX512F__)
+#if defined(ISA_AVX512)
   return (Doubles)_mm512_sqrt_pd((__m512d)v);
-#elif defined(__AVX2__)
+#elif defined(ISA_AVX2)
   return (Doubles)_mm256_sqrt_pd((__m256d)v);
 #elif defined(__SSE2__)
   return (Doubles)_mm_sqrt_pd((__m128d)v);

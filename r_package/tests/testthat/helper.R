@@ -1,17 +1,17 @@
-# Skips a test where the module is not there. In CI that is a failure.
-skip_if_no_py_layernorm <- function() {
-  if (has_py_layernorm()) {
+# Skips a test where Keras is not there, which the module needs. In CI that is a failure.
+skip_if_no_keras <- function() {
+  if (has_keras()) {
     return(invisible())
   }
   if (identical(Sys.getenv("CI"), "true")) {
-    stop("py_layernorm cannot be imported, and in CI it must be.")
+    stop("Python has no Keras, and in CI it must.")
   }
-  testthat::skip("py_layernorm cannot be imported")
+  testthat::skip("Python has no Keras")
 }
 
 skip_if_no_keras3 <- function() {
   testthat::skip_if_not_installed("keras3")
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
 }
 
 py_keras <- function() reticulate::import("keras")
@@ -60,10 +60,11 @@ expect_session_works <- function() {
   testthat::expect_equal(layer_norm(x), reference_norm(x, 1), tolerance = 1e-12)
 }
 
-# Runs R code in a process of its own; returns the lines that it prints, with its exit status.
-run_r <- function(code, env = character()) {
+# Runs R code in a process of its own, after what loads this package; returns the lines that it
+# prints, with its exit status.
+run_r <- function(code, env = character(), load = load_layernorm()) {
   script <- withr::local_tempfile(fileext = ".R")
-  writeLines(c(load_layernorm(), code), script)
+  writeLines(c(load, code), script)
   withr::local_envvar(env)
   rscript <- file.path(R.home("bin"), "Rscript")
   suppressWarnings(
@@ -132,4 +133,29 @@ local_bare_python <- function(env = parent.frame()) {
   status <- run_program(base, c("-m", "venv", "--without-pip", folder))$status
   if (status != 0) testthat::skip("Python's venv module is not installed")
   file.path(folder, "bin", "python")
+}
+
+# A Python with everything that this one has, except for a py_layernorm of its own.
+local_python_without_module <- function(env = parent.frame()) {
+  python <- local_bare_python(env)
+  code <- "import sys; print(*(p for p in sys.path if p.endswith('-packages')), sep='\\n')"
+  folders <- run_program(planned_python()$path, c("-c", code))$out
+  site <- Sys.glob(file.path(dirname(dirname(python)), "lib", "python3*", "site-packages"))
+  writeLines(folders, file.path(site, "borrowed.pth")) # the .pth files there are not read
+  if (has_own_module(python)) testthat::skip("py_layernorm cannot be told from the other packages")
+  python
+}
+
+has_own_module <- function(python) {
+  code <- "import importlib.util as u; print(u.find_spec('py_layernorm') is not None)"
+  identical(run_program(python, c("-c", code))$out, "True")
+}
+
+# A folder that holds a py_layernorm of that version, and nothing else.
+local_module <- function(version, env = parent.frame()) {
+  folder <- withr::local_tempdir(.local_envir = env)
+  dir.create(file.path(folder, "py_layernorm"))
+  code <- sprintf("__version__ = \"%s\"", version)
+  writeLines(code, file.path(folder, "py_layernorm", "__init__.py"))
+  folder
 }

@@ -3,7 +3,7 @@ keras_norm <- function(...) py_keras()$layers$LayerNormalization(...)
 norm_packages <- "[type(l).__module__.split('.')[0] for l in m.layers if 'norm' in l.name]"
 
 test_that("every layer normalisation becomes ours and Keras's again, with the same weights", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   model <- new_model() |>
     compose_layer(keras_norm(name = "norm_1")) |>
     compose_layer(keras_norm(name = "norm_2"))
@@ -27,7 +27,7 @@ test_that("every layer normalisation becomes ours and Keras's again, with the sa
 })
 
 test_that("what is left is named with the reason", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   model <- new_model() |> layer_layer_normalization(param_axis = -1, name = "norm")
   report <- restore(model)
   expect_identical(report$changed, character())
@@ -36,7 +36,7 @@ test_that("what is left is named with the reason", {
 })
 
 test_that("a model that is compiled for XLA is told how to have the fused engine", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   model <- new_model() |> compose_layer(keras_norm())
   model$compile("sgd", "mse", jit_compile = TRUE)
   expect_match(accelerate(model)$note, "jit_compile=False")
@@ -46,7 +46,7 @@ test_that("anything but a model is refused", {
   expect_argument_error(accelerate(1), "`model` must be a Keras model.\nReceived: model = 1")
   expect_argument_error(restore("model"), "`model` must be a Keras model")
   expect_argument_error(accelerate(NULL), "Received: model = NULL")
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   expect_error(accelerate(keras_norm()), "model must be a Keras model")
   expect_error(restore(py_keras()), "model must be a Keras model")
   expect_session_works()

@@ -1,5 +1,5 @@
 test_that("NumPy arrays of every dtype become R arrays", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   np <- reticulate::import("numpy", convert = FALSE)
   values <- matrix(c(1, 0, 1, 1, 0, 0), 2)
   types <- c(
@@ -16,7 +16,7 @@ test_that("NumPy arrays of every dtype become R arrays", {
 })
 
 test_that("tensors and variables of every dtype become R arrays", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   ops <- py_keras()$ops
   values <- matrix(c(1, 0, 1, 1, 0, 0), 2)
   types <- c(
@@ -35,13 +35,13 @@ test_that("tensors and variables of every dtype become R arrays", {
 })
 
 test_that("complex tensors become complex arrays", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   tensor <- reticulate::import("tensorflow")$constant(matrix(c(1 + 2i, 0 - 1i), 1))
   expect_identical(as_r_array(tensor), matrix(c(1 + 2i, 0 - 1i), 1))
 })
 
 test_that("values keep all their digits", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   np <- reticulate::import("numpy", convert = FALSE)
   expect_identical(as_r_array(np$array(list(2^53, -2^53))$astype("int64")), array(c(2^53, -2^53)))
   expect_identical(as_r_array(np$array(list(2^32 - 1))$astype("uint32")), array(2^32 - 1))
@@ -56,7 +56,7 @@ test_that("values keep all their digits", {
 })
 
 test_that("a tensor of rank 0 becomes a plain number, of no rows an array of none", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   ops <- py_keras()$ops
   for (dtype in c("float32", "bfloat16")) {
     expect_identical(as_r_array(ops$ones(list(), dtype = dtype)), 1)
@@ -70,7 +70,7 @@ test_that("R arrays come back as they are", {
 })
 
 test_that("what has no values is an error", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   expect_argument_error(as_r_array(py_keras()$Input(list(4L))), "symbolic tensor has no values")
   expect_argument_error(as_r_array(new_model()), "`x` must be a tensor with values")
   expect_session_works()

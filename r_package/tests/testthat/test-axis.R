@@ -4,7 +4,7 @@ axis_in_python <- function(...) {
 }
 
 test_that("whole numbers of every kind become Python ints", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   expect_identical(axis_in_python(), "-1")
   expect_identical(axis_in_python(axis = 1), "1")
   expect_identical(axis_in_python(axis = 1L), "1")
@@ -20,7 +20,7 @@ test_that("whole numbers of every kind become Python ints", {
 })
 
 test_that("an empty tuple is an error, other Python objects are left to Python", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   expect_argument_error(layer_layer_normalization(axis = reticulate::tuple()), "`axis` must be")
   expect_error(
     layer_layer_normalization(axis = py_keras()$Input(list(4L))),
@@ -29,7 +29,7 @@ test_that("an empty tuple is an error, other Python objects are left to Python",
 })
 
 test_that("axis_base = 1 counts from 1, negative axes stay", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   expect_identical(axis_in_python(axis = 1, axis_base = 1), "0")
   expect_identical(axis_in_python(axis = c(2, -1), axis_base = 1), "[1, -1]")
   expect_identical(axis_in_python(axis = reticulate::tuple(2L, 3L), axis_base = 1), "(1, 2)")
@@ -52,7 +52,7 @@ test_that("0 is an error where axes count from 1", {
 })
 
 test_that("with keras3 loaded an axis that is not negative is an error until axis_base is given", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   local_fake_keras3()
   meanings <- "Write one of.*axis = 1, axis_base = 0 .*axis = 1, axis_base = 1 "
   expect_argument_error(layer_layer_normalization(axis = 1), meanings)
@@ -70,7 +70,7 @@ test_that("with keras3 loaded an axis that is not negative is an error until axi
 })
 
 test_that("shapes and sizes in ... become integers, NA and NULL become None", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   built_for <- function(...) {
     model <- py_keras()$Sequential()
     suppressWarnings(layer_layer_normalization(model, ...))

@@ -103,7 +103,7 @@ test_that("the advice fits the argument", {
 })
 
 test_that("lists of Python objects and objects without values come with advice that fits", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   tensors <- list(py_keras()$ops$ones(2L), py_keras()$ops$ones(3L))
   shown <- "Received: x = <a list of length 2 with Python objects>\n"
   expect_argument_error(layer_norm(tensors), paste0(shown, "Pass one tensor at a time, .*Concat"))
@@ -115,7 +115,7 @@ test_that("lists of Python objects and objects without values come with advice t
 })
 
 test_that("a Python object restored by readRDS says that it is dead", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   file <- withr::local_tempfile()
   saveRDS(list(layer = layer_layer_normalization(), model = new_model()), file)
   dead <- readRDS(file)

@@ -1,12 +1,12 @@
 test_that("without an object the layer comes back", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   dense <- py_keras()$layers$Dense(3L)
   expect_identical(reticulate::py_id(compose_layer(NULL, dense)), reticulate::py_id(dense))
   expect_identical(reticulate::py_id(compose_layer(layer = dense)), reticulate::py_id(dense))
 })
 
 test_that("a Sequential comes back itself, invisibly, one layer longer", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   model <- new_model()
   result <- withVisible(compose_layer(model, py_keras()$layers$Dense(3L)))
   expect_false(result$visible)
@@ -16,7 +16,7 @@ test_that("a Sequential comes back itself, invisibly, one layer longer", {
 })
 
 test_that("a tensor gives a visible tensor, even the one that went in", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   input <- py_keras()$Input(list(4L))
   result <- withVisible(compose_layer(input, py_keras()$layers$Dense(3L)))
   expect_true(result$visible)
@@ -33,7 +33,7 @@ test_that("a tensor gives a visible tensor, even the one that went in", {
 })
 
 test_that("arrays go through any layer with Python's numbers", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   x <- numbers(3, 4)
   relu <- py_keras()$layers$ReLU()
   expect_identical(as_r_array(compose_layer(x, relu)), as_r_array(relu(x)))
@@ -42,7 +42,7 @@ test_that("arrays go through any layer with Python's numbers", {
 })
 
 test_that("a layer that cannot be built there leaves the model as it was", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   model <- new_model()
   compose_layer(model, py_keras()$layers$Dense(3L))
   x <- numbers(5, 4)
@@ -55,7 +55,7 @@ test_that("a layer that cannot be built there leaves the model as it was", {
 })
 
 test_that("Python decides what objects and layers are", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   keras <- py_keras()
   input <- keras$Input(list(4L))
   dense <- keras$layers$Dense(3L)
@@ -79,7 +79,7 @@ test_that("Python decides what objects and layers are", {
 })
 
 test_that("a pipe of three names its layers in the order in which they are written", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   layers <- py_keras()$layers
   model <- new_model() |>
     compose_layer(layers$Dense(3L)) |>
@@ -90,7 +90,7 @@ test_that("a pipe of three names its layers in the order in which they are writt
 })
 
 test_that("both pipes compose", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   skip_if_not_installed("magrittr")
   `%>%` <- magrittr::`%>%`
   layers <- py_keras()$layers

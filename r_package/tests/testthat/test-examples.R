@@ -1,5 +1,5 @@
 test_that("every example runs", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   path <- getNamespaceInfo("layernorm", "path")
   if (!file.exists(file.path(path, "Meta"))) skip("The package is not installed")
   expect_session_works() # Python runs, so the examples' own condition holds

@@ -1,5 +1,5 @@
 test_that("a trained model saved in R predicts the same numbers in Python", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   file <- withr::local_tempfile(fileext = ".keras")
   x <- as.matrix(iris[1:4])
   model <- new_model() |>
@@ -39,7 +39,7 @@ train_in_python <- function(file, again) {
 }
 
 test_that("Keras's initializers, regularizers and constraints come back from Python", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   keras <- py_keras()
   model <- new_model() |>
     layer_layer_normalization(
@@ -61,7 +61,7 @@ test_that("Keras's initializers, regularizers and constraints come back from Pyt
 })
 
 test_that("the layer says of each R function that no file can bring it back, and weights can", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   skip_without_functions()
   ops <- py_keras()$ops
   functions <- list(
@@ -92,7 +92,7 @@ test_that("the layer says of each R function that no file can bring it back, and
 })
 
 test_that("a layer that is made twice for its name warns once", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   skip_without_functions()
   model <- new_model() |> layer_layer_normalization()
   py_keras()$utils$clear_session() # the next name is the one that the model holds

@@ -15,7 +15,7 @@ test_that("the signature is that of R's keras, then ... and axis_base", {
 })
 
 test_that("every default and every argument reaches Python", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   config <- layer_layer_normalization()$get_config()
   own <- py("__import__('py_layernorm').LayerNormalization().get_config()")
   config$name <- own$name <- NULL
@@ -44,13 +44,13 @@ test_that("every default and every argument reaches Python", {
 })
 
 test_that("epsilon = NULL is Python's None", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   expected <- py_keras()$backend$epsilon()^2
   expect_identical(layer_layer_normalization(epsilon = NULL)$epsilon, expected)
 })
 
 test_that("without an object the layer comes back, visibly", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   is_ours <- function(x) py("isinstance(x, __import__('py_layernorm').LayerNormalization)", x = x)
   wrapper <- function(object, ...) layer_layer_normalization(object, ...)
   expect_true(is_ours(layer_layer_normalization()))
@@ -62,7 +62,7 @@ test_that("without an object the layer comes back, visibly", {
 })
 
 test_that("a Sequential comes back itself, invisibly, one layer longer", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   skip_if_not_installed("magrittr")
   ways <- list(
     pipe = function(model) model |> layer_layer_normalization(),
@@ -80,7 +80,7 @@ test_that("a Sequential comes back itself, invisibly, one layer longer", {
 })
 
 test_that("a model imported without conversion comes back itself", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   keras <- reticulate::import("keras", convert = FALSE)
   model <- keras$Sequential(list(keras$Input(list(4L))))
   result <- withVisible(model |> layer_layer_normalization())
@@ -90,14 +90,14 @@ test_that("a model imported without conversion comes back itself", {
 })
 
 test_that("a subclass of Sequential is a Sequential", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   model <- py("type('Mine', (__import__('keras').Sequential,), {})()")
   expect_identical(layer_layer_normalization(model), model)
   expect_length(model$layers, 1)
 })
 
 test_that("Python's isinstance decides what an object is, no name of an R class", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   model <- new_model()
   renamed <- model
   class(renamed) <- c("some.other.name", "python.builtin.object")
@@ -115,7 +115,7 @@ test_that("Python's isinstance decides what an object is, no name of an R class"
 })
 
 test_that("objects of Python's that are neither model nor tensor are refused", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   input <- py_keras()$Input(list(4L))
   functional <- py_keras()$Model(input, py_keras()$layers$Dense(3L)(input))
   type_error <- "python.builtin.TypeError"
@@ -129,7 +129,7 @@ test_that("objects of Python's that are neither model nor tensor are refused", {
 })
 
 test_that("tensors and arrays give a visible tensor with Python's numbers", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   x <- numbers(3, 4)
   result <- withVisible(layer_layer_normalization(x))
   expect_true(result$visible)
@@ -146,7 +146,7 @@ test_that("tensors and arrays give a visible tensor with Python's numbers", {
 })
 
 test_that("the numbers are those of Keras's own layer, for every axis", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   x <- numbers(2, 3, 4)
   cases <- list(
     list(axis = -1, keep = c(1, 2)),
@@ -164,7 +164,7 @@ test_that("the numbers are those of Keras's own layer, for every axis", {
 })
 
 test_that("axes out of order leave gamma and beta where they belong", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   x <- numbers(2, 3, 4)
   weights <- matrix(1:12 / 4, 3, 4) # increasing order of the axes, however they are listed
   constant <- py_keras()$initializers$Constant
@@ -179,7 +179,7 @@ test_that("axes out of order leave gamma and beta where they belong", {
 })
 
 test_that("param_axis makes group normalisation with one group", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   x <- numbers(2, 3, 4, 5)
   ours <- layer_layer_normalization(
     x, axis = c(1, 2, 3), param_axis = -1,
@@ -192,7 +192,7 @@ test_that("param_axis makes group normalisation with one group", {
 })
 
 test_that("a pipe names its layers in order", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   skip_if_not_installed("magrittr")
   `%>%` <- magrittr::`%>%`
   expected <- c("layer_normalization", "layer_normalization_1", "layer_normalization_2")
@@ -214,7 +214,7 @@ test_that("a pipe names its layers in order", {
 })
 
 test_that("a layer that cannot be built there leaves the model as it was", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   model <- new_model() |> layer_layer_normalization()
   x <- numbers(5, 4)
   before <- model$predict(x, verbose = 0L)
@@ -228,7 +228,7 @@ test_that("a layer that cannot be built there leaves the model as it was", {
 })
 
 test_that("what only Python can tell is an error from Python", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   expect_error(layer_layer_normalization(gamma_initializer = "none"), "gamma_initializer must be")
   expect_error(layer_layer_normalization(no_such_argument = 1), "no_such_argument")
   expect_error(layer_layer_normalization(numbers(2, 3), axis = c(1, -1)), "same axis twice")
@@ -236,7 +236,7 @@ test_that("what only Python can tell is an error from Python", {
 })
 
 test_that("adding to a compiled model warns in R", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   model <- new_model() |> layer_layer_normalization()
   model$compile(loss = "mse")
   expect_warning(
@@ -246,7 +246,7 @@ test_that("adding to a compiled model warns in R", {
 })
 
 test_that("R functions work in training as initializer, regularizer and constraint", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   skip_without_functions()
   ops <- py_keras()$ops
   model <- new_model()

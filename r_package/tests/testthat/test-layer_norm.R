@@ -1,5 +1,5 @@
 test_that("doubles give Python's numbers, bit for bit, and the formula's", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   python <- reticulate::py_run_string(
     "
 import numpy as np
@@ -23,7 +23,7 @@ transposed = np.asarray(pl.layer_norm(np.asfortranarray(x), axis=0))
 })
 
 test_that("dim and dimnames are kept", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   x <- as.matrix(iris[1:3, 1:4])
   y <- layer_norm(x)
   expect_identical(attributes(y), attributes(x))
@@ -35,7 +35,7 @@ test_that("dim and dimnames are kept", {
 })
 
 test_that("integers and logicals work, and NA among them stays in its row", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   x <- matrix(c(1L, 20L, 2L, 40L, 4L, 90L), 2)
   expect_equal(layer_norm(x), reference_norm(x, 1), tolerance = 1e-6)
   expect_equal(layer_norm(x > 3), reference_norm((x > 3) + 0, 1), tolerance = 1e-6)
@@ -47,7 +47,7 @@ test_that("integers and logicals work, and NA among them stays in its row", {
 })
 
 test_that("vectors, arrays and tensors serve as gamma and beta", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   x <- numbers(3, 4)
   y <- reference_norm(x, 1)
   gamma <- c(1, 2, 3, 4)
@@ -72,7 +72,7 @@ test_that("vectors, arrays and tensors serve as gamma and beta", {
 })
 
 test_that("epsilon and axis_base reach Python", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   x <- numbers(3, 4)
   expect_equal(layer_norm(x, epsilon = 2), reference_norm(x, 1, 2), tolerance = 1e-12)
   expect_equal(layer_norm(x, epsilon = NULL), reference_norm(x, 1, 1e-14), tolerance = 1e-9)
@@ -81,7 +81,7 @@ test_that("epsilon and axis_base reach Python", {
 })
 
 test_that("a tensor gives a tensor of its dtype", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   x <- numbers(3, 4)
   tensor <- py_keras()$ops$convert_to_tensor(x, dtype = "float32")
   y <- layer_norm(tensor)
@@ -92,7 +92,7 @@ test_that("a tensor gives a tensor of its dtype", {
 })
 
 test_that("what only Python can tell is an error from Python", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   x <- numbers(3, 4)
   value_error <- "python.builtin.ValueError"
   expect_error(layer_norm(x, axis = 2), "axis must lie between", class = value_error)
@@ -101,7 +101,7 @@ test_that("what only Python can tell is an error from Python", {
 })
 
 test_that("x is left as it was", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   x <- numbers(3, 4)
   copy <- x + 0
   layer_norm(x)
@@ -109,7 +109,7 @@ test_that("x is left as it was", {
 })
 
 test_that("a matrix goes to Python without a copy", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   spy <- reticulate::py_run_string(
     "
 def watch(module=__import__('py_layernorm')):

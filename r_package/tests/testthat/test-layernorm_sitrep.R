@@ -7,7 +7,7 @@ sitrep <- function(env, before = character(), after = character()) {
 }
 
 test_that("before Python has started it reports, and starts none", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   python <- planned_python()$path
   out <- sitrep(
     c(RETICULATE_PYTHON = python), after = "cat('STARTED', reticulate::py_available())"
@@ -17,7 +17,8 @@ test_that("before Python has started it reports, and starts none", {
   expect_match(out, paste0("RETICULATE_PYTHON +", python))
   expect_match(out, "RETICULATE_PYTHON takes precedence over use_python()", fixed = TRUE)
   expect_match(out, paste0("Python +", python, " \\(3[.][0-9]+\\), not started, chosen by RETIC"))
-  expect_match(out, "py_layernorm +found\n")
+  expect_match(out, "Keras +found\n")
+  expect_match(out, "py_layernorm +[0-9.]+, ")
   expect_match(out, "keras3 +not loaded\n")
   expect_match(out, "axis_base +not set; axes count from 0\n")
   expect_match(out, "self-check +ok")
@@ -26,7 +27,7 @@ test_that("before Python has started it reports, and starts none", {
 })
 
 test_that("once Python has started it says so, and what that means", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   expect_session_works()
   out <- capture.output(report <- withVisible(layernorm_sitrep()))
   expect_false(report$visible)
@@ -39,16 +40,16 @@ test_that("once Python has started it says so, and what that means", {
   expect_match(text, "self-check +ok")
 })
 
-test_that("a Python without the module comes with the command that installs it", {
-  skip_if_no_py_layernorm()
+test_that("a Python without Keras comes with the command that installs it", {
+  skip_if_no_keras()
   python <- local_bare_python()
   out <- sitrep(c(RETICULATE_PYTHON = python, PYTHONPATH = ""))
-  expect_match(out, "py_layernorm +not found")
+  expect_match(out, "Keras +not found")
   expect_match(out, "1 problem\n")
   expect_match(
     out,
     sprintf(
-      "PROBLEM the module py_layernorm is not installed for %s -> %s", python,
+      "PROBLEM Keras is not installed for %s -> %s", python,
       install_command(python)
     ),
     fixed = TRUE
@@ -56,7 +57,7 @@ test_that("a Python without the module comes with the command that installs it",
 })
 
 test_that("a RETICULATE_PYTHON that does not exist comes with the value to set", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   python <- planned_python()$path
   env <- c(RETICULATE_PYTHON = "/no/such/python", RETICULATE_USE_MANAGED_VENV = "no")
   out <- sitrep(env, before = first_on_path(python))
@@ -89,13 +90,12 @@ test_that("it works without any Python", {
   )
 })
 
-test_that("an environment that reticulate would create is a problem, and is not created", {
+test_that("an environment that reticulate would create is no problem, and is not created", {
   home <- withr::local_tempdir()
   out <- sitrep(c(RETICULATE_PYTHON = "managed", HOME = home))
-  expect_match(out, "reticulate creates an environment of its own")
-  expect_match(
-    out, "- no Python is chosen: reticulate would download py-layernorm[tensorflow]", fixed = TRUE
-  )
+  expect_match(out, "Python +none chosen: reticulate creates an environment of its own")
+  expect_match(out, "py_layernorm +[0-9.]+, inside this package\n")
+  expect_match(out, "No problems in R.\n", fixed = TRUE)
   expect_length(list.files(home, all.files = TRUE, no.. = TRUE), 0)
 })
 
@@ -122,25 +122,28 @@ test_that("an old reticulate comes with the command that renews it", {
 })
 
 test_that("a module whose own report fails is a problem", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   python <- local_bare_python()
   folder <- withr::local_tempdir()
-  dir.create(file.path(folder, "py_layernorm")) # a module without anything in it
+  for (name in c("keras", "py_layernorm")) dir.create(file.path(folder, name))
+  writeLines("__version__ = \"99.0\"", file.path(folder, "py_layernorm", "__init__.py"))
   out <- sitrep(c(RETICULATE_PYTHON = python, PYTHONPATH = folder))
-  expect_match(out, "py_layernorm +found\n")
-  expect_match(out, "PROBLEM the module py_layernorm is installed, but its own report fails -> ")
-  expect_match(out, sprintf("-> %s -m py_layernorm --no-r", python), fixed = TRUE)
+  expect_match(out, "py_layernorm +99.0, Python's own")
+  expect_match(out, "PROBLEM the module py_layernorm is there, but its own report fails -> ")
+  expect_match(
+    out, sprintf("-> %s %s %s --no-r", python, choice_file(), bundled()), fixed = TRUE
+  )
 })
 
 test_that("a module that does not work is a problem", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   out <- sitrep(c(PY_LAYERNORM_THREADS = "-1"))
   expect_match(out, "PROBLEM the module py_layernorm does not work in this Python; its report is")
   expect_match(out, "unset PY_LAYERNORM_THREADS")
 })
 
 test_that("a Python that reticulate cannot start is a problem", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   python <- planned_python()$path
   folder <- withr::local_tempdir()
   static <- file.path(folder, "bin", "python")

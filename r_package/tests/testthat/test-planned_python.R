@@ -1,5 +1,5 @@
 test_that("a Python that runs is found", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   reticulate::py_config()
   plan <- planned_python()
   expect_true(plan$started)

@@ -1,14 +1,46 @@
-test_that("loading the package starts no Python and notes what it needs", {
-  noted <- "cat('py-layernorm[tensorflow]' %in% reticulate::py_require()$packages, '\\n')"
+test_that("loading the package starts no Python and asks for nothing", {
   out <- run_r(c(
-    noted,
-    "reticulate::py_require('py-layernorm[tensorflow]', action = 'remove')",
-    noted,
-    "layernorm:::.onLoad()",
-    noted,
+    "cat(setdiff(reticulate::py_require()$packages, 'numpy'), '\\n')",
     "cat(reticulate::py_available(), '\\n')"
   ))
-  expect_identical(trimws(out), c("TRUE", "FALSE", "TRUE", "FALSE"))
+  expect_identical(trimws(out), c("", "FALSE"))
+})
+
+test_that("packages are asked for when Python starts, by whatever starts it", {
+  skip_if_no_keras()
+  asked <- "cat('ASKED', sort(setdiff(reticulate::py_require()$packages, 'numpy')))"
+  asked_after <- function(start, env = character()) {
+    utils::tail(run_r(c(start, asked), c(KERAS_BACKEND = NA, env)), 1)
+  }
+  both <- paste("ASKED", paste(requirements, collapse = " "))
+  expect_identical(asked_after("invisible(get_engine())"), both)
+  expect_identical(asked_after("invisible(reticulate::import('keras'))"), both)
+  # A front end, or another package, has its own option.
+  expect_identical(asked_after(c(
+    "options(reticulate.python.beforeInitialized = NULL)", "invisible(get_engine())"
+  )), both)
+  expect_match(asked_after(c(
+    "unloadNamespace('layernorm')",
+    "options(reticulate.python.beforeInitialized = function() cat('BEFORE\\n'))",
+    load_layernorm(), "reticulate::py_run_string('')",
+    "before <- getOption('reticulate.python.beforeInitialized')", "before()"
+  )), both)
+})
+
+test_that("only what nobody has asked for, and no TensorFlow for another backend", {
+  expect_identical(missing_packages("numpy", "tensorflow"), unname(requirements))
+  expect_identical(missing_packages("keras", "tensorflow"), requirements[["tensorflow"]])
+  for (other in c(
+    "tensorflow", "tensorflow-cpu", "tensorflow[and-cuda]", "tensorflow-cpu>=2.18", "tf-nightly",
+    "Tensorflow==2.20", "tensorflow_cpu ~= 2.18"
+  )) {
+    expect_null(missing_packages(c("keras==3.14", other), "tensorflow"))
+  }
+  for (other in c("tensorflow-datasets", "keras-hub", "tensorflow_hub")) {
+    expect_identical(missing_packages(other, "tensorflow"), unname(requirements))
+  }
+  expect_identical(missing_packages("jax[cpu]", "jax"), requirements[["keras"]])
+  expect_null(missing_packages(c("keras", "torch"), "torch"))
 })
 
 test_that("in R CMD check nothing is downloaded, and nothing left in the home folder", {
@@ -28,7 +60,7 @@ test_that("in R CMD check nothing is downloaded, and nothing left in the home fo
 })
 
 test_that("the package loads after Python has started, and without any Python", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   out <- run_r(c(
     "unloadNamespace('layernorm')",
     "invisible(reticulate::py_config())",
@@ -40,8 +72,8 @@ test_that("the package loads after Python has started, and without any Python", 
   expect_identical(out, "TRUE")
 })
 
-test_that("a missing module is one error with the interpreter and the command", {
-  skip_if_no_py_layernorm()
+test_that("a missing Keras is one error with the interpreter and the command", {
+  skip_if_no_keras()
   python <- local_bare_python()
   out <- run_r(
     c(
@@ -54,8 +86,10 @@ test_that("a missing module is one error with the interpreter and the command", 
   expect_identical(
     out[2], sprintf("The Python in use, %s, cannot import py_layernorm.r.bridge.", python)
   )
-  expect_match(out[3], "No module named 'py_layernorm'")
-  expect_identical(out[5], sprintf("  %s -m pip install \"py-layernorm[tensorflow]\"", python))
+  expect_match(out[3], "No module named 'keras'")
+  expect_identical(
+    out[5], sprintf("  %s -m pip install \"keras>=3.12\" \"tensorflow>=2.18\"", python)
+  )
 })
 
 test_that("without any Python there is one error that says where to look", {
@@ -75,7 +109,7 @@ test_that("without any Python there is one error that says where to look", {
 })
 
 test_that("the module is imported once, and gives converted results", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   expect_identical(bridge(), bridge())
   layer <- layer_layer_normalization()
   expect_identical(layer$trainable, TRUE)
@@ -85,7 +119,7 @@ test_that("the module is imported once, and gives converted results", {
 })
 
 test_that("settings made after Python has started hold", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   run_with <- function(name, value) {
     run_r(c(
       "reticulate::py_run_string('')",

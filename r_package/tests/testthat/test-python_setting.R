@@ -63,7 +63,7 @@ setting_problem <- function(python, env, before = character()) {
 
 for (row in useless) {
   test_that(sprintf("%s = \"%s\" is a problem, with the value to set", row[1], row[2]), {
-    skip_if_no_py_layernorm()
+    skip_if_no_keras()
     python <- planned_python()$path
     folder <- local_pythons(python)
     value <- sub("FOLDER", folder, row[2])
@@ -77,7 +77,7 @@ for (row in useless) {
 }
 
 test_that("a setting that reticulate takes is not a problem", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   python <- planned_python()$path
   folder <- local_pythons(python)
   env_python <- file.path(folder, "env", "bin", "python")
@@ -92,7 +92,7 @@ test_that("a setting that reticulate takes is not a problem", {
 })
 
 test_that("a setting that a project's .Rprofile makes counts", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   python <- planned_python()$path
   profile <- "Sys.setenv(RETICULATE_PYTHON = '/of/the/profile')"
   out <- setting_problem(python, c(RETICULATE_PYTHON = python), before = profile)
@@ -100,7 +100,7 @@ test_that("a setting that a project's .Rprofile makes counts", {
 })
 
 test_that("a setting made after Python has started has no effect", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   python <- planned_python()$path
   folder <- local_pythons(python)
   late <- c(
@@ -113,7 +113,7 @@ test_that("a setting made after Python has started has no effect", {
 })
 
 test_that("a broken environment in the working directory is not silent", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   python <- planned_python()$path
   folder <- local_pythons(python)
   file.rename(file.path(folder, "broken"), file.path(folder, ".venv"))

@@ -1,7 +1,7 @@
 threads <- function() reticulate::import("py_layernorm.engines.kernel")$Kernel()$threads
 
 test_that("the number of threads is set", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   before <- threads()
   withr::defer(set_threads(before))
   expect_null(set_threads(3))
@@ -11,7 +11,7 @@ test_that("the number of threads is set", {
 })
 
 test_that("a number out of range is an error, and changes nothing", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   before <- threads()
   for (number in c(0, 257, -1)) {
     expect_error(set_threads(number), "threads must be an int from 1 to 256")

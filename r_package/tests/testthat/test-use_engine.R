@@ -1,7 +1,7 @@
 current_engine <- function() py("__import__('py_layernorm.engines').engines.get_engine()")
 
 test_that("a name alone sets the engine and gives the one before, invisibly", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   withr::defer(use_engine("auto"))
   use_engine("auto")
   before <- withVisible(use_engine("portable"))
@@ -13,7 +13,7 @@ test_that("a name alone sets the engine and gives the one before, invisibly", {
 })
 
 test_that("code runs with the engine, which is set back afterwards", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   use_engine("auto")
   expect_identical(use_engine("portable", current_engine()), "portable")
   expect_identical(current_engine(), "auto")
@@ -27,7 +27,7 @@ test_that("code runs with the engine, which is set back afterwards", {
 })
 
 test_that("after the code what held before it holds again, whatever the code chose", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   withr::defer(use_engine("auto"))
   use_engine("auto")
   use_engine("portable", use_engine("fused"))
@@ -38,7 +38,7 @@ test_that("after the code what held before it holds again, whatever the code cho
 })
 
 test_that("a warning made an error within the code sets the engine back, too", {
-  skip_if_no_py_layernorm()
+  skip_if_no_keras()
   withr::local_options(warn = 2)
   expect_error(use_engine("portable", warning("stop here")), "stop here")
   expect_identical(current_engine(), "auto")

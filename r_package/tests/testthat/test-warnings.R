@@ -56,7 +56,7 @@ model_of_one_layer <- function() compose_layer(new_model(), py_keras()$layers$De
 for (alteration in names(alterations)) {
   for (end in names(ends)) {
     test_that(sprintf("%s, ended by %s, leaves the model as it was", alteration, end), {
-      skip_if_no_py_layernorm()
+      skip_if_no_keras()
       model <- model_of_one_layer()
       weights <- vapply(model$weights, reticulate::py_id, "")
       ends[[end]](alterations[[alteration]](model))
@@ -69,7 +69,7 @@ for (alteration in names(alterations)) {
   }
   for (way in names(goes_on)) {
     test_that(sprintf("%s, warning under %s, adds the layer", alteration, way), {
-      skip_if_no_py_layernorm()
+      skip_if_no_keras()
       model <- model_of_one_layer()
       goes_on[[way]](alterations[[alteration]](model))
       expect_length(model$layers, 2)

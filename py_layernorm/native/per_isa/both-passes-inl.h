@@ -1,5 +1,6 @@
-// Both passes for one instruction set. CMake compiles this file once for each, with its flags and
-// with ISA as the name of its namespace: avx512, avx2 or baseline.
+// Both passes for one instruction set.
+#pragma once
+
 #include "per_isa/choose-inl.h"
 
 namespace py_layernorm {
