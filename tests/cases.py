@@ -5,10 +5,20 @@ from dataclasses import dataclass
 import numpy as np
 import reference
 
+import py_layernorm
+
 # Of the largest value. float32: a few roundings of 6e-8 each, in x - mean and in the two products,
 # with sums of up to thousands of terms. Half precision: the output's own rounding, half an ulp of
 # 2^-10 and 2^-7. float64 like float32, with roundings of 1e-16.
 TOLERANCE = {"float16": 1e-3, "bfloat16": 8e-3, "float32": 1e-6, "float64": 1e-14}
+
+
+def engines():
+    """The engines available here; the portable one always is."""
+    available = ["portable"]
+    if py_layernorm.engines.fused_unavailable() is None:
+        available.append("fused")
+    return available
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import signal
 
 import keras
 import pytest
+from cases import engines
 
 import py_layernorm
 
@@ -28,14 +29,6 @@ def fresh_state():
     keras.config.set_floatx(floatx)
     keras.config.set_epsilon(fuzz)
     keras.config.set_dtype_policy(policy)
-
-
-def engines():
-    """The engines available here; the portable one always is."""
-    available = ["portable"]
-    if py_layernorm.engines.fused_unavailable() is None:
-        available.append("fused")
-    return available
 
 
 @pytest.fixture(params=engines())

@@ -3,7 +3,7 @@
 import numpy as np
 import reference
 import ulps
-from conftest import engines
+from cases import engines
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
