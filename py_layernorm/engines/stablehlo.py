@@ -56,7 +56,7 @@ def call(
     from tensorflow.compiler.tf2xla.ops import gen_xla_ops
     from tensorflow.python.eager import execute, record
 
-    operands = [*before, x, *after]
+    operands = [tf.convert_to_tensor(o) for o in (*before, x, *after)]  # variables are read
     program = _program(
         name,
         tuple((o.dtype, tuple(o.shape)) for o in operands),

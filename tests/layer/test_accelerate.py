@@ -128,9 +128,7 @@ def test_a_model_compiled_for_xla_is_told(monkeypatch):
     restore(model)
     model.compile("sgd", "mse", jit_compile=True)
     told = str(accelerate(model))
-    assert (
-        "serves: XLA is too old. For the fused one compile it again with jit_compile=False" in told
-    )
+    assert "engine here: XLA is too old. To use the fused engine, compile it again" in told
     restore(model)
     monkeypatch.setattr(engines, "unavailable_under_xla", lambda: None)
     assert accelerate(model).note == ""
