@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import py_layernorm
+from py_layernorm import which_keras
 from py_layernorm.rollback import undo_kept
 
 
@@ -24,7 +25,8 @@ def call(
     with warnings.catch_warnings(record=True) as caught, undo_kept() as undo:
         warnings.simplefilter("always", UserWarning)
         result = getattr(py_layernorm, name)(*args, **kwargs)
-    if result is kwargs.get("object"):
+    which = which_keras.of(result)
+    if which and isinstance(result, which.Sequential) and result is kwargs.get("object"):
         result = None
     texts = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
     return result, texts, undo if texts else None

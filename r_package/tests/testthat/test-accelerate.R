@@ -35,11 +35,17 @@ test_that("what is left is named with the reason", {
   expect_output(print(report), "left as it was: sequential/norm, because Keras's layer")
 })
 
-test_that("a model that is compiled for XLA is told how to have the fused engine", {
+test_that("a model that is compiled for XLA is told how to have the fused engine, if it cannot", {
   skip_if_no_keras()
   model <- new_model() |> compose_layer(keras_norm())
   model$compile("sgd", "mse", jit_compile = TRUE)
-  expect_match(accelerate(model)$note, "jit_compile=False")
+  expect_identical(accelerate(model)$note, "")
+  restore(model)
+  engines <- reticulate::import("py_layernorm.engines")
+  before <- engines$unavailable_under_xla
+  withr::defer(engines$unavailable_under_xla <- before)
+  engines$unavailable_under_xla <- function() "XLA is too old"
+  expect_match(accelerate(model)$note, "XLA is too old.*jit_compile=False")
 })
 
 test_that("anything but a model is refused", {
